@@ -1,0 +1,3 @@
+"""Idempotency enforced inside PostgreSQL."""
+
+__version__ = "0.1.0"
