@@ -1,6 +1,7 @@
 """Put ``sql/`` and ``migrations/`` into the package of a built wheel.
 
-An editable install reads both from the checkout (``idemdb/resources.py``), so it gets no copies that could grow stale.
+An editable install reads both from the checkout (``idemdb/resources.py``), so it gets no copies that could
+grow stale.
 """
 
 from __future__ import annotations

