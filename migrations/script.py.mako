@@ -1,0 +1,19 @@
+"""${message}"""
+
+from __future__ import annotations
+
+import idemdb.alembic  # noqa: F401
+from alembic import op
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = ${repr(branch_labels)}
+depends_on = ${repr(depends_on)}
+
+
+def upgrade() -> None:
+    ${upgrades}
+
+
+def downgrade() -> None:
+    ${downgrades}
