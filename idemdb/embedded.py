@@ -24,7 +24,7 @@ _PORT_ATTEMPTS = 5
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 # The server's parent. It lives exactly as long as this process holds the other end of its standard input, so
-# that the server is stopped and its temporary files are removed whatever happens to this process, SIGKILL included.
+# that the server is stopped and its temporary files are removed whatever happens here, SIGKILL included.
 _KEEPER = r"""
 bindir=$1 data=$2 run=$3
 shift 3
@@ -32,7 +32,7 @@ exec 3<&0 </dev/null
 code=0
 if [ ! -s "$data/pgdata/PG_VERSION" ]; then
     "$bindir/initdb" --pgdata="$data/pgdata" --username=postgres --pwfile="$data/password" \
-        --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync 3<&- || code=$?
+        --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync >/dev/null 3<&- || code=$?
 fi
 if [ $code = 0 ]; then
     "$bindir/postgres" -D "$data/pgdata" "$@" 3<&- &
@@ -70,8 +70,8 @@ class EmbeddedPostgres:
     """Start a PostgreSQL server of one's own, and stop it with the ``with`` block.
 
     The server listens on 127.0.0.1 only, on a free port, and asks for a random password; there is no Unix
-    socket. It runs as the present user, or as ``nobody`` where that is root, which PostgreSQL refuses. It stops
-    when the block ends, and also when this process dies, however it dies.
+    socket. It runs as the present user, or as ``nobody`` where that is root, which PostgreSQL refuses. It
+    stops when the block ends, and also when this process dies, however it dies.
     """
 
     host = "127.0.0.1"
@@ -135,7 +135,7 @@ class EmbeddedPostgres:
                 return
 
     def stop(self) -> None:
-        """Stop the server: fast, or at once if that takes too long. A server that does not run is no error."""
+        """Stop the server: fast, or at once if that takes too long. A server that is down is no error."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -267,8 +267,8 @@ def _prepare(data_dir: Path, account: pwd.struct_passwd | None) -> str:
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if account is not None and not _reachable(data_dir.parent, account):
         raise EmbeddedError(
-            f"{data_dir} lies under a directory that the account {account.pw_name} cannot enter, and PostgreSQL "
-            "refuses to run as root: choose another directory, or run as an ordinary user."
+            f"{data_dir} lies under a directory that the account {account.pw_name} cannot enter, and "
+            "PostgreSQL refuses to run as root: choose another directory, or run as an ordinary user."
         )
     _give(data_dir, account)
     file = data_dir / "password"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -56,19 +55,15 @@ def database(template: NoopExecutor, *, installed: bool = True) -> Iterator[str]
     :param installed: False makes an empty database instead.
     """
     name = f"t{os.getpid()}_{next(_numbers)}"
-    where = {"host": template.host, "port": str(template.port), "user": template.user}
     janitor = DatabaseJanitor(
-        **where,
+        host=template.host,
+        port=template.port,
+        user=template.user,
         password=template.password,
         dbname=name,
         template_dbname=template.template_dbname if installed else "template0",
     )
     with janitor:
-        yield url(make_conninfo(**where, password=template.password, dbname=name))
-
-
-def url(conninfo: str) -> str:
-    """Return ``conninfo`` as a URL, which every driver reads."""
-    part = conninfo_to_dict(conninfo)
-    password = f":{part['password']}" if part.get("password") else ""
-    return f"postgresql://{part['user']}{password}@{part['host']}:{part['port']}/{part['dbname']}"
+        # A URL, because every driver reads one.
+        account = f"{template.user}:{template.password}" if template.password else template.user
+        yield f"postgresql://{account}@{template.host}:{template.port}/{name}"
