@@ -16,8 +16,8 @@ from idemdb import resources
 _UPGRADE_CALL = re.compile(r"\bidemdb_upgrade\(\s*(?:to\s*=\s*)?(\d+)")
 
 
-class CannotWriteError(Exception):
-    """The revision cannot be written; the hint says what to do first.
+class ProjectError(Exception):
+    """The application's Alembic project cannot be used as it is; the hint says what to do first.
 
     :param hint: what to do.
     """
@@ -48,7 +48,7 @@ def find_config(file: Path | None = None) -> Config:
 
     :param file: an ``alembic.ini`` or ``pyproject.toml``; else ``ALEMBIC_CONFIG``, else both names in the
         current folder.
-    :raises CannotWriteError: when there is none.
+    :raises ProjectError: when there is none.
     """
     named = file or (Path(os.environ["ALEMBIC_CONFIG"]) if os.environ.get("ALEMBIC_CONFIG") else None)
     ini, toml = Path("alembic.ini"), Path("pyproject.toml")
@@ -60,11 +60,9 @@ def find_config(file: Path | None = None) -> Config:
         config = Config(file_=str(ini), toml_file=str(toml))
         location = config.get_alembic_option("script_location")
     except (CommandError, OSError) as error:
-        raise CannotWriteError(
-            f"cannot read the Alembic configuration: {error}", "Mend that file."
-        ) from error
+        raise ProjectError(f"cannot read the Alembic configuration: {error}", "Mend that file.") from error
     if not location:
-        raise CannotWriteError(
+        raise ProjectError(
             f"found no Alembic configuration in {named or Path.cwd()}",
             "Go to the folder of alembic.ini (or of the pyproject.toml with a [tool.alembic] table), "
             "name the file with --config, or make one: alembic init migrations.",
@@ -76,13 +74,13 @@ def scripts(config: Config) -> ScriptDirectory:
     """Open the application's folder of revisions.
 
     :param config: from `find_config`.
-    :raises CannotWriteError: when the folder is missing or a file in it cannot be loaded.
+    :raises ProjectError: when the folder is missing or a file in it cannot be loaded.
     """
     try:
         directory = ScriptDirectory.from_config(config)
         directory.get_heads()
     except CommandError as error:
-        raise CannotWriteError(f"cannot read the revisions: {error}", "Mend that first.") from error
+        raise ProjectError(f"cannot read the revisions: {error}", "Mend that first.") from error
     return directory
 
 
@@ -108,7 +106,7 @@ def write(config: Config, *, head: str | None = None, version_path: Path | None 
     :param config: from `find_config`.
     :param head: the head to build on, where there are several.
     :param version_path: the folder to write to, where there are several.
-    :raises CannotWriteError: when there are several heads or folders and none was named, and where a revision
+    :raises ProjectError: when there are several heads or folders and none was named, and where a revision
         has functions for several databases.
     """
     directory = scripts(config)
@@ -118,12 +116,12 @@ def write(config: Config, *, head: str | None = None, version_path: Path | None 
         return present[0]
     heads = directory.get_heads()
     if head is None and len(heads) > 1:
-        raise CannotWriteError(
+        raise ProjectError(
             f"this project has {len(heads)} heads: {', '.join(heads)}",
             "Merge them (alembic merge heads -m 'merge'), or name the one to build on with --head.",
         )
     if config.get_main_option("databases"):
-        raise CannotWriteError(
+        raise ProjectError(
             "this project migrates several databases, each in functions of its own",
             f"Make a revision by hand that calls op.idemdb_upgrade(to={newest}) and "
             f"op.idemdb_downgrade(to=0, from_={newest}) for the database that is to have idemdb.",
@@ -146,9 +144,9 @@ def _generate(
             downgrades=f"op.idemdb_downgrade(to={from_}, from_={to})",
         )
     except CommandError as error:
-        raise CannotWriteError(str(error), "Say more with --head and --version-path.") from error
+        raise ProjectError(str(error), "Say more with --head and --version-path.") from error
     if script is None:
-        raise CannotWriteError(
+        raise ProjectError(
             "Alembic does not see the file that it wrote", "Look at file_template in the configuration."
         )
     return Revision(Path(script.path), script.revision, to, written=True)
