@@ -101,6 +101,7 @@ class EmbeddedPostgres:
         self._settings = ({} if durable else _NOT_DURABLE) | dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
+        self._run_dir: Path | None = None
 
     @property
     def dsn(self) -> str:
@@ -139,29 +140,27 @@ class EmbeddedPostgres:
         process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None
         try:
-            for _ in ("fast", "immediate"):
-                try:
-                    # Not just closing: a forked child may hold the pipe open too.
-                    process.stdin.write(b"\n")
-                    process.stdin.flush()
-                    process.wait(STOP_SECONDS)
-                    break
-                except BrokenPipeError:
-                    process.wait(STOP_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
+            # Closing the pipe is not enough: a forked child may hold it open too.
+            _say(process, b"\n")
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                # At an immediate shutdown PostgreSQL itself kills what has not ended after five seconds.
+                _say(process, b"\n")
+                process.wait()
         finally:
-            _close(process.stdin)
-            if self._log is not None:
-                self._log.close()
+            for file in (process.stdin, self._log):
+                if file is not None:
+                    file.close()
+            if self._run_dir is not None:
+                # The keeper has emptied it, but another account cannot remove it from every place.
+                shutil.rmtree(self._run_dir, ignore_errors=True)
 
     def _launch(self) -> None:
         """Start the server on one free port, or raise and leave nothing behind."""
         account = _account()
-        run_dir = _temporary_directory(account)
+        self._run_dir = run_dir = _temporary_directory(account)
         data_dir = self._data_dir or run_dir / "data"
         try:
             self.password = _prepare(data_dir, account)
@@ -176,6 +175,7 @@ class EmbeddedPostgres:
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _KEEPER, "idemdb-postgres", str(bindir), str(data_dir), str(run_dir), *flags],
             stdin=subprocess.PIPE,
+            bufsize=0,
             stdout=self._log,
             stderr=self._log,
             cwd="/",
@@ -313,9 +313,10 @@ def _lines(file: Path) -> list[str]:
         return []
 
 
-def _close(pipe: IO[bytes]) -> None:
-    """Close ``pipe``, whether or not somebody still listens."""
+def _say(process: subprocess.Popen[bytes], line: bytes) -> None:
+    """Write ``line`` to the standard input of ``process``, which may have ended already."""
+    assert process.stdin is not None
     try:
-        pipe.close()
+        process.stdin.write(line)
     except BrokenPipeError:
         pass
