@@ -22,7 +22,7 @@ def checkout(folder: str) -> set[str]:
 def build(target: Path, *options: str) -> Path:
     """Build from the checkout with the hatchling of this environment, and return what was built last."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), *options, str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    subprocess.run(command, check=True)
     return max(target.iterdir(), key=lambda file: file.stat().st_mtime_ns)
 
 
@@ -78,7 +78,7 @@ def test_an_installed_wheel_finds_its_resources(wheel: Path, tmp_path: Path) -> 
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]
     subprocess.run([*pip, "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     [site] = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    # The dependencies are this environment's; path files in there, such as the editable install's, are not read.
+    # The dependencies are this environment's. Path files in there, such as the editable install's, are not read.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     program = (
         "import importlib.metadata as m; from idemdb import resources as r; "
