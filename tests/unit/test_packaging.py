@@ -78,7 +78,7 @@ def test_an_installed_wheel_finds_its_resources(wheel: Path, tmp_path: Path) -> 
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]
     subprocess.run([*pip, "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     [site] = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    # The dependencies are this environment's. Path files in there, such as the editable install's, are not read.
+    # The dependencies are this environment's; its own path files (the editable install's) are not read.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     program = (
         "import importlib.metadata as m; from idemdb import resources as r; "
