@@ -1,0 +1,39 @@
+"""Every interleaving of idemdb's calls keeps its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .explorer import READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, explore
+from .history import Program
+from .programs import programs
+
+USER = "idemdb_user"
+RecordProperty = Callable[[str, object], None]
+
+
+def sample_of(program: Program, isolation: str, *, large: bool) -> int | None:
+    """Say how many interleavings to draw, or None for all of them."""
+    clients = sum(not session.owner for session in program.sessions)
+    if clients > 2:
+        return 3000 if large else 80
+    if len(program.sessions) > 2:
+        return None if large else 80
+    return None if large or isolation == READ_COMMITTED else 30
+
+
+@pytest.mark.parametrize("isolation", [READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE])
+@pytest.mark.parametrize("name", programs())
+def test_no_interleaving_breaks_a_promise(
+    stage: str, name: str, isolation: str, large: bool, record_property: RecordProperty
+) -> None:
+    program = programs(snapshot=isolation != READ_COMMITTED)[name]
+    report = explore(
+        program, stage, isolation=isolation, role=USER, sample=sample_of(program, isolation, large=large)
+    )
+    record_property("interleavings", report.interleavings)
+    record_property("seconds", report.seconds)
+    print(report)
+    assert not report.violations, "\n".join(map(str, report.violations))
