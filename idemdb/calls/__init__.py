@@ -1,0 +1,1 @@
+"""Build calls of idemdb's SQL functions: pure, no connection needed."""

@@ -1,0 +1,126 @@
+"""Answers of idemdb's SQL functions, as plain frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+KeyOutcome = Literal["started", "resumed", "replayed", "in_progress", "mismatch", "expired", "unresolved"]
+KeyState = Literal["unknown", "running", "abandoned", "unresolved", "released", "done", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Answer of ``claim`` and ``execute``: the fields of ``idemdb.claim_result``.
+
+    ``recovery_data``, ``headers``, ``result`` and ``details`` are decoded JSON, ``body`` is what was stored,
+    byte for byte.
+    """
+
+    outcome: KeyOutcome
+    claim_token: int | None
+    attempt: int | None
+    recovery_point: str | None
+    recovery_data: Any
+    status: int | None
+    headers: Any
+    body: bytes | None
+    result: Any
+    reference: str | None
+    retry_after_ms: int | None
+    claimed_at: datetime | None
+    completed_at: datetime | None
+    details: Any
+
+    @property
+    def granted(self) -> bool:
+        """Say whether the caller is to do the work now."""
+        return self.outcome in ("started", "resumed")
+
+    @property
+    def replayed(self) -> bool:
+        """Say whether this is the stored answer of work done before."""
+        return self.outcome == "replayed"
+
+    @property
+    def retry_after(self) -> float | None:
+        """Return after how many seconds to ask again, where the database knows."""
+        return None if self.retry_after_ms is None else self.retry_after_ms / 1000
+
+    @property
+    def value(self) -> Any:
+        """Return the stored answer: ``result`` where there is one, else ``body``."""
+        return self.body if self.result is None else self.result
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """Answer of ``lookup``: the fields of ``idemdb.key_record``; state ``unknown`` where there is no key."""
+
+    state: KeyState
+    scope: str
+    key: str
+    fingerprint: bytes | None
+    claim_token: int | None
+    attempt: int | None
+    recovery_point: str | None
+    recovery_data: Any
+    status: int | None
+    headers: Any
+    body: bytes | None
+    result: Any
+    reference: str | None
+    last_error: str | None
+    created_at: datetime | None
+    claimed_at: datetime | None
+    lease_until: datetime | None
+    completed_at: datetime | None
+    replay_until: datetime | None
+    forget_at: datetime | None
+    details: Any
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """One row of ``sweep``: what was removed, how many, and whether the cursor has gone round once."""
+
+    what: str
+    removed: int
+    pass_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """Answer of ``run``.
+
+    ``value`` is the handler's answer, the same whether the handler ran now or the answer is a replay: its
+    JSON value, or its bytes. ``claim`` has the parts of the answer that is now stored: status, headers, body,
+    result, reference.
+    """
+
+    outcome: KeyOutcome
+    value: T
+    claim: Claim
+
+    @property
+    def replayed(self) -> bool:
+        """Say whether the handler did not run, because its answer was stored before."""
+        return self.claim.replayed
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeEvent:
+    """What ``on_outcome`` is told of a call: for metrics, hence without key, request and answer.
+
+    ``call`` is the SQL function's name, ``seconds`` the time until the database had answered (waiting
+    included).
+    """
+
+    call: str
+    scope: str | None
+    outcome: str
+    attempt: int | None
+    seconds: float
