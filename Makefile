@@ -48,6 +48,8 @@ check: .venv ## look for mistakes without running anything: linters, types, SQL 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m tools.check_sql
+	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+	@$(BIN)/squawk sql/releases/*/upgrade.sql
 
 .PHONY: format
 format: .venv ## format the Python files, and mend what ruff can mend

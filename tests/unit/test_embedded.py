@@ -188,7 +188,8 @@ def test_a_failure_says_what_the_server_said(monkeypatch: pytest.MonkeyPatch, op
 
 def test_a_long_path_is_no_trouble(monkeypatch: pytest.MonkeyPatch, open_path: Path) -> None:
     place = open_path / ("long" * 30)
-    place.mkdir(mode=0o755)
+    place.mkdir()
+    place.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     with EmbeddedPostgres() as server:
         assert place in facts(server.dsn)[0].parents
