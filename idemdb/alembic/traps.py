@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import coerce_resource_to_filename
 from sqlalchemy import Engine, inspect, text
 
 from idemdb import resources
@@ -76,9 +77,9 @@ def _heads(directory: ScriptDirectory) -> Iterator[Finding]:
 
 
 def _only_package_folder(directory: ScriptDirectory) -> Iterator[Finding]:
-    package = resources.MIGRATIONS / "versions"
-    folders = [Path(folder).resolve() for folder in directory.version_locations or []]
-    if folders and all(folder == package.resolve() for folder in folders):
+    package = (resources.MIGRATIONS / "versions").resolve()
+    folders = [coerce_resource_to_filename(folder).resolve() for folder in directory.version_locations or []]
+    if folders and all(folder == package for folder in folders):
         yield Finding(
             "alembic-folder",
             "error",
