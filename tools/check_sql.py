@@ -25,7 +25,7 @@ def problem(file: Path) -> str | None:
         statements = pglast.split(text)
         for statement in statements:
             if "language plpgsql" in statement.lower() or statement.lower().startswith("do "):
-                # The parser looks up the types of declarations: it takes any name in public, and none elsewhere.
+                # The parser looks up declared types: it takes any name in public, and none elsewhere.
                 pglast.parse_plpgsql(SCHEMAS.sub("public.", statement))
     except pglast.parser.ParseError as error:
         return f"{file.relative_to(ROOT)}: {error}"

