@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import select
@@ -26,6 +27,7 @@ from idemdb.cli.common import (
     print_json,
     print_table,
 )
+from idemdb.errors import Answer
 from idemdb.sync import Idem
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -124,7 +126,7 @@ def resolve(
     may do it. forget: as if the key had never been used. The old claim token becomes void.
     """
     with connect(dsn) as connection:
-        state = Idem(connection).resolve(scope, key, action, note, answer=_json_object(answer))
+        state = Idem(connection).resolve(scope, key, action, note, _answer(answer))
     if as_json:
         print_json({"state": state})
     else:
@@ -222,16 +224,17 @@ def _print_rows(rows: list[dict[str, Any]], *, empty: str) -> None:
     print_table(list(rows[0]) if rows else [], (list(row.values()) for row in rows), empty=empty)
 
 
-def _json_object(text: str | None) -> dict[str, Any] | None:
+def _answer(text: str | None) -> Answer | None:
+    """Read the option ``--answer``, whose members are those of idemdb.resolve()."""
     if text is None:
         return None
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise click.BadParameter(f"not JSON: {error}", param_hint="--answer") from error
-    if not isinstance(value, dict):
-        raise click.BadParameter("not a JSON object", param_hint="--answer")
-    return value
+        members = dict(json.loads(text))
+        if "body_base64" in members:
+            members["body"] = base64.b64decode(members.pop("body_base64"), validate=True)
+        return Answer(**members)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="--answer") from error
 
 
 COMMANDS = (inspect, unresolved, resolve, forget, sweep, stats)
