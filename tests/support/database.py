@@ -14,6 +14,7 @@ from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from idemdb import resources
+from idemdb.embedded import packaged_bindir
 
 _numbers = itertools.count(1)
 
@@ -30,6 +31,12 @@ class Server:
     dsn: str
     version_num: int
     bindir: Path | None
+
+    @property
+    def psql(self) -> Path:
+        """Return a psql: this server's own, or the newest one, which talks to every major."""
+        own = self.bindir / "psql" if self.bindir else None
+        return own if own and own.exists() else packaged_bindir() / "psql"
 
 
 def install(*, autocommit: bool, **where: str) -> None:
