@@ -1423,7 +1423,9 @@ begin
     end if;
     select * into v_row from idemdb.keys as k where k.scope = p_scope and k.key = p_key for update;
     v_state := case
-        when found then idemdb._key_state(v_row, clock_timestamp(), pg_current_xact_id_if_assigned()) else 'unknown'
+        when not found then 'unknown'
+        when v_row.claim_xid = pg_current_xact_id_if_assigned() then 'open'
+        else idemdb._key_state(v_row, clock_timestamp(), null)
     end;
     perform idemdb._check_resolve(v_state, p_action, p_note, p_answer);
     v_answer := idemdb._read_answer(v_answer, p_answer::text);
@@ -1432,7 +1434,6 @@ begin
     if p_action = 'completed' then
         update idemdb.keys as k
         set claim_token = v_token,
-            claim_xid = pg_current_xact_id(),
             completed_at = v_now,
             replay_until = least(v_now + (k.replay_until - idemdb._claimed_at(k.claim_token)), k.forget_at),
             status = v_answer.status,
