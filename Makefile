@@ -50,11 +50,16 @@ check: .venv ## look for mistakes without running anything: linters, types, SQL 
 	@$(BIN)/python -m tools.check_sql
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/squawk sql/releases/*/upgrade.sql
+	@$(BIN)/python -m tools.release
 
 .PHONY: format
 format: .venv ## format the Python files, and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+.PHONY: release
+release: .venv ## freeze the tree of sql/ as a release of the schema: make release NUMBER=1
+	@$(BIN)/python -m tools.release $(NUMBER)
 
 .PHONY: clean
 clean: ## remove all that the other targets made
