@@ -94,7 +94,7 @@ class EmbeddedPostgres:
         :param durable: False lets commits skip the disk: for tests only.
         :raises EmbeddedMissing: when the extra ``embedded`` is not installed and ``bindir`` is not given.
         """
-        self.bindir = bindir or packaged_bindir()
+        self.bindir = bindir.absolute() if bindir else packaged_bindir()
         self.port = 0
         self.password = ""
         self._data_dir = data_dir.resolve() if data_dir else None
