@@ -5,12 +5,17 @@ from typing import Any
 import psycopg
 import pytest
 
+# The one is said of loops that only a RETURN leaves, the other of assignments that cast a single value.
+HARMLESS = [
+    "control reached end of function without RETURN",
+    "target type is different type than source type",
+]
 CHECK = """
     select p.oid::regprocedure::text, c.level, c.lineno, c.message
     from pg_catalog.pg_proc as p
     join pg_catalog.pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql',
     plpgsql_check_function_tb(p.oid, fatal_errors => false) as c
-    where p.pronamespace = %s::text::regnamespace and p.prorettype <> 'trigger'::regtype
+    where p.pronamespace = %s::text::regnamespace and p.prorettype <> 'trigger'::regtype and c.message <> all(%s)
 """
 
 
@@ -26,7 +31,7 @@ def checked(conn: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 def test_no_function_names_what_does_not_exist_or_keeps_what_it_does_not_use(
     checked: psycopg.Connection[Any],
 ) -> None:
-    assert checked.execute(CHECK, ["idemdb"]).fetchall() == []
+    assert checked.execute(CHECK, ["idemdb", HARMLESS]).fetchall() == []
 
 
 def test_the_check_can_fail(checked: psycopg.Connection[Any]) -> None:
@@ -35,5 +40,5 @@ def test_the_check_can_fail(checked: psycopg.Connection[Any]) -> None:
         "create function mistaken.f() returns integer language plpgsql as $$"
         " declare v_unused integer; begin return (select no_such_column from idemdb.keys); end $$"
     )
-    messages = [row[3] for row in checked.execute(CHECK, ["mistaken"])]
+    messages = [row[3] for row in checked.execute(CHECK, ["mistaken", HARMLESS])]
     assert 'column "no_such_column" does not exist' in messages
