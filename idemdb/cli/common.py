@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -159,7 +159,7 @@ def engine(dsn: str) -> Engine:
 
 
 def print_json(data: Any) -> None:
-    """Print one JSON document, times in ISO 8601.
+    """Print one JSON document: times in ISO 8601, spans in seconds, bytes in hexadecimal.
 
     :param data: anything of dicts, lists and plain values.
     """
@@ -198,8 +198,10 @@ def print_fields(fields: Mapping[str, Any]) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes):
+        return value.hex()
     return str(value)
 
 
@@ -210,6 +212,8 @@ def _shown(value: Any) -> str:
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=_plain)
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
+    if isinstance(value, timedelta):
+        return str(timedelta(seconds=round(value.total_seconds())))
+    if isinstance(value, bytes):
+        return value.hex()
     return str(value)

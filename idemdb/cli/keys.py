@@ -10,7 +10,7 @@ import signal
 import socket
 from dataclasses import asdict
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import click
 import psycopg
@@ -31,6 +31,7 @@ from idemdb.errors import Answer
 from idemdb.sync import Idem
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ANSWER = ("headers", "body", "result", "recovery_data")
 
 
@@ -52,9 +53,19 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
+
+    def __enter__(self) -> Self:
+        """Listen to the signals."""
         self._read, self._write = socket.socketpair()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+        self._before = [(number, signal.signal(number, self._note)) for number in _SIGNALS]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the signals to who had them before."""
+        for number, handler in self._before:
+            signal.signal(number, handler)
+        self._read.close()
+        self._write.close()
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
@@ -170,15 +181,14 @@ def sweep(dsn: str, as_json: bool, limit: int, every: float | None) -> None:
     Goes round the table once, in short transactions. With --every it stays, survives lost connections, and
     ends between two transactions.
     """
-    stop = Stop()
-    removed = _sweep_pass(dsn, limit, stop)
-    _print_sweep(removed, as_json=as_json)
-    while every is not None and not stop.wait(every):
-        try:
-            _print_sweep(_sweep_pass(dsn, limit, stop), as_json=as_json)
-        except (Failure, psycopg.OperationalError) as error:
-            # The first pass has shown that the DSN is right: the server will come back.
-            click.echo(f"Sweep failed, will try again: {error}", err=True)
+    with Stop() as stop:
+        _print_sweep(_sweep_pass(dsn, limit, stop), as_json=as_json)
+        while every is not None and not stop.wait(every):
+            try:
+                _print_sweep(_sweep_pass(dsn, limit, stop), as_json=as_json)
+            except (Failure, psycopg.OperationalError) as error:
+                # The first pass has shown that the DSN is right: the server will come back.
+                click.echo(f"Sweep failed, will try again: {error}", err=True)
 
 
 def _sweep_pass(dsn: str, limit: int, stop: Stop) -> dict[str, int]:

@@ -13,8 +13,11 @@ _INSTALL = "idemdb init  (then alembic upgrade head)\nidemdb upgrade  (without A
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _CREATED = re.compile(r"^\s*create\s+(?:or\s+replace\s+)?(function|table|view)\s+idemdb\.(\w+)", _FLAGS)
-_GRANTED = re.compile(r"^\s*grant\s+execute\s+on\s+function\s+([^;]+?)\s+to\s+([^;]+);", _FLAGS)
-_FUNCTION = re.compile(r"idemdb\.(\w+)")
+_GRANTED = re.compile(
+    r"^\s*grant\s+(?:execute\s+on\s+function|select\s+on)\s+([^;]+?)\s+to\s+([^;]+);", _FLAGS
+)
+_ARGUMENTS = re.compile(r"\([^)]*\)")
+_NAME = re.compile(r"idemdb\.(\w+)")
 
 
 def installed(patient: Patient) -> bool:
@@ -139,20 +142,23 @@ def _roles(patient: Patient) -> Iterator[Finding]:
     wanted = _granted(resources.release_file(version, "roles.sql").read_text(encoding="utf-8"))
     rows = patient.rows(
         """
-        select w.role, r.oid is null as absent,
-            array_agg(p.proname::text order by p.proname) filter (
-                where not has_function_privilege(r.oid, p.oid, 'execute')
-            ) as lacking,
-            has_schema_privilege(r.oid, n.oid, 'usage') as enters
-        from unnest(%(roles)s::text[], %(functions)s::text[]) as w (role, function)
+        select w.role, r.oid is null as absent, has_schema_privilege(r.oid, n.oid, 'usage') as enters,
+            array_agg(w.object order by w.object) filter (
+                where not coalesce(
+                    has_function_privilege(r.oid, p.oid, 'execute'),
+                    has_table_privilege(r.oid, c.oid, 'select')
+                )
+            ) as lacking
+        from unnest(%(roles)s::text[], %(objects)s::text[]) as w (role, object)
         left join pg_roles as r on r.rolname = w.role
         join pg_namespace as n on n.nspname = 'idemdb'
-        join pg_proc as p on p.pronamespace = n.oid and p.proname = w.function
+        left join pg_proc as p on p.pronamespace = n.oid and p.proname = w.object
+        left join pg_class as c on c.relnamespace = n.oid and c.relname = w.object and p.oid is null
         group by w.role, r.oid, n.oid
         order by w.role
         """,
         roles=[role for role, _ in wanted],
-        functions=[function for _, function in wanted],
+        objects=[object_ for _, object_ in wanted],
     )
     mend = f"idemdb sql --from {version - 1} --to {version} | psql  (may be run again: it renews the rights)"
     for row in rows:
@@ -164,19 +170,19 @@ def _roles(patient: Patient) -> Iterator[Finding]:
         elif not row["enters"]:
             what, why = "has no USAGE on schema idemdb", "Its members can call nothing."
         elif row["lacking"]:
-            what, why = f"cannot execute {', '.join(row['lacking'])}", "Its members' calls fail with 42501."
+            what, why = f"cannot use {', '.join(row['lacking'])}", "Its members' calls fail with 42501."
         else:
             continue
         yield Finding("roles", "warning", f"role {row['role']} {what}", why, mend)
 
 
 def _granted(roles_sql: str) -> list[tuple[str, str]]:
-    """Return the pairs of role and function that a release grants."""
+    """Return the pairs of role and object that a release grants."""
     return [
-        (role.strip(), function)
-        for functions, roles in _GRANTED.findall(roles_sql)
+        (role.strip(), name)
+        for objects, roles in _GRANTED.findall(roles_sql)
         for role in roles.split(",")
-        for function in _FUNCTION.findall(functions)
+        for name in _NAME.findall(_ARGUMENTS.sub("", objects))
     ]
 
 

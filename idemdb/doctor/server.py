@@ -43,6 +43,9 @@ def _settings(patient: Patient, bad: dict[str, set[str]], good: str) -> Iterator
         elif row["source"] in ("client", "session"):
             place = "this session"
             mend = f"take {name} out of the connection's options (DSN, PGOPTIONS)"
+        elif row["source"] == "command line":
+            place = "the server"
+            mend = f"take {name} out of the command line that starts the server"
         else:
             place = "the server"
             mend = f"alter system set {name} = '{good}';\nselect pg_reload_conf();"
