@@ -15,7 +15,8 @@ CHECK = """
     from pg_catalog.pg_proc as p
     join pg_catalog.pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql',
     plpgsql_check_function_tb(p.oid, fatal_errors => false) as c
-    where p.pronamespace = %s::text::regnamespace and p.prorettype <> 'trigger'::regtype and c.message <> all(%s)
+    where p.pronamespace = %s::text::regnamespace and p.prorettype <> 'trigger'::regtype
+        and c.message <> all(%s)
 """
 
 
