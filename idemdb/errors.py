@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, NamedTuple
 
 from idemdb.results import Claim
@@ -27,7 +28,7 @@ class IdemError(Exception):
 
         :param message: one sentence; the class's docstring by default.
         :param scope: the scope of the key in question.
-        :param key: the key in question; never part of the message.
+        :param key: the key in question.
         :param retry_after: after how many seconds the same call may do better, where that is known.
         :param hint: what to do.
 
@@ -177,8 +178,8 @@ def _report(error: BaseException) -> _Report | None:
         error = error.__cause__
     if not hasattr(error, "sqlstate"):
         return None
-    asyncpg: Any = error
-    return _Report(asyncpg.sqlstate, str(error), getattr(error, "hint", None), getattr(error, "detail", None))
+    told = [getattr(error, name, None) for name in ("sqlstate", "message", "hint", "detail")]
+    return _Report(told[0], told[1] or str(error), told[2], told[3])
 
 
 def sqlstate_of(error: BaseException) -> str | None:
@@ -204,7 +205,14 @@ def translate(error: BaseException, scope: str | None = None, key: str | None = 
     kind = _BY_SQLSTATE.get(report.sqlstate)
     if kind is None:
         return None
-    return kind(report.message, scope=scope, key=key, hint=report.hint)
+    again = _retry_after(report.detail)
+    return kind(report.message, scope=scope, key=key, hint=report.hint, retry_after=again)
+
+
+def _retry_after(detail: str | None) -> float | None:
+    """Return the seconds that the DETAIL of ID001 names."""
+    found = re.fullmatch(r'\{"retry_after_ms": (\d+)\}', detail or "")
+    return int(found[1]) / 1000 if found else None
 
 
 def refusal(claim: Claim, scope: str, key: str) -> IdemError:

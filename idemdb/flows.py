@@ -197,22 +197,18 @@ def _bound(work: Work, ask: Call[Claim], handler: Callable[..., Any]) -> Flow[Ou
     if not claim.granted:
         return _settled(work, claim)
     work.hold_claim(claim)
-    point = yield ENTER
     try:
-        try:
-            finish = Finish(work, (yield Invoke(handler, (work,))))
-            yield keep(point)
-        except Answer as answer:
-            finish = Finish(work, answer)
-            yield undo(point)
+        work.point = yield ENTER
+        finish, completed_at = yield from _worked(work, handler)
+        yield keep(work.point)
     except GeneratorExit:
         raise
     except BaseException as error:
-        failed = yield from _quietly(undo(point), calls.release(work.scope, work.key, work.token))
+        failed = yield from _quietly(_undone(work), calls.release(work.scope, work.key, work.token, error))
         if failed:
             error.add_note(f"The claim could not be taken back ({failed}): roll the transaction back.")
         raise
-    return finish.outcome((yield finish.call))
+    return finish.outcome(completed_at)
 
 
 def _leased(work: Work, ask: Call[Claim], handler: Callable[..., Any]) -> Flow[Outcome[Any]]:
@@ -233,24 +229,30 @@ def _leased(work: Work, ask: Call[Claim], handler: Callable[..., Any]) -> Flow[O
     except GeneratorExit:
         raise
     except BaseException as error:
-        if work.point is not None:
-            yield from _quietly(undo(work.point))
+        yield from _quietly(_undone(work))
         # A call to the outside whose end is unknown must not be made again before someone has looked.
-        if not (work.hold and work.uncertain) and not isinstance(error, ClaimLost):
+        if not (work.hold and work.uncertain):
             yield from _quietly(alone(calls.release(work.scope, work.key, work.token, error)))
         raise
     return finish.outcome(completed_at)
 
 
 def _worked(work: Work, handler: Callable[..., Any]) -> Flow[tuple[Finish, Any]]:
-    """Let the handler of a leased run work, and complete."""
+    """Let the handler work, and complete, which fails where a statement of the handler has failed unseen."""
     try:
         finish = Finish(work, (yield Invoke(handler, (work,))))
     except Answer as answer:
         finish = Finish(work, answer)
-        yield undo(work.point)
+        yield from _undone(work)
         work.point = yield ENTER
     return finish, (yield finish.call)
+
+
+def _undone(work: Work) -> Flow[None]:
+    """Roll back what the run has entered."""
+    point, work.point = work.point, None
+    if point is not None:
+        yield undo(point)
 
 
 def step(work: Work, name: str, function: Callable[[], Any]) -> Flow[Any]:
@@ -279,11 +281,11 @@ def step(work: Work, name: str, function: Callable[[], Any]) -> Flow[Any]:
     data = {"steps": {**work.steps, name: answer}}
     remember = calls.checkpoint(work.scope, work.key, work.token, name, data, work.lease)
     yield remember
-    yield keep(work.point)
+    point, work.point = work.point, None
+    yield keep(point)
     work.uncertain.discard(name)
     # As a resumed run will read them.
     work.steps = from_json(remember.params[4])["steps"]
-    work.point = None
     work.point = yield ENTER
     return work.steps[name]
 

@@ -40,11 +40,12 @@ class Alchemy(Driver):
     def enter(self) -> Any:
         """See Driver."""
         connection = self.connection
-        point = connection.begin_nested() if connection.in_transaction() else connection.begin()
+        point = None if connection.in_transaction() else connection.begin()
         if self.autocommits():
-            point.rollback()
+            if point is not None:
+                point.rollback()
             raise InvalidArgument(UNPROTECTED, hint="use another isolation level than AUTOCOMMIT")
-        return point
+        return connection.begin_nested() if point is None else point
 
     def keep(self, point: Any) -> None:
         """See Driver."""

@@ -28,7 +28,7 @@ class Asyncpg(AsyncDriver):
         return await self.idle()
 
     async def enter(self) -> Any:
-        """Make savepoints in SQL: asyncpg's own cannot be rolled back after a failed release."""
+        """Make savepoints in SQL: asyncpg's own are refused in a transaction that was begun in SQL."""
         if await self.idle():
             transaction = self.connection.transaction()
             await transaction.start()

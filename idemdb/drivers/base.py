@@ -111,7 +111,7 @@ class Driver(_Base, ABC):
 
     @abstractmethod
     def keep(self, point: Any) -> None:
-        """Commit, or release the savepoint. A failed transaction is refused, and can be undone."""
+        """Commit, or release the savepoint. A statement has just succeeded, so it cannot be a failed one."""
 
     @abstractmethod
     def undo(self, point: Any) -> None:
@@ -176,7 +176,7 @@ class AsyncDriver(_Base, ABC):
 
     @abstractmethod
     async def keep(self, point: Any) -> None:
-        """Commit, or release the savepoint. A failed transaction is refused, and can be undone."""
+        """Commit, or release the savepoint. A statement has just succeeded, so it cannot be a failed one."""
 
     @abstractmethod
     async def undo(self, point: Any) -> None:

@@ -6,20 +6,11 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, Rollback
-from psycopg.errors import InFailedSqlTransaction
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from idemdb.drivers.base import AsyncDriver, Driver
 from idemdb.statement import Rows, Statement
-
-
-def _refuse_failed(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Refuse to commit a failed transaction: PostgreSQL would answer ROLLBACK, and no error."""
-    if connection.pgconn.transaction_status == TransactionStatus.INERROR:
-        raise InFailedSqlTransaction(
-            "a statement of the handler failed and its error was not rolled back to a savepoint"
-        )
 
 
 class Psycopg(Driver):
@@ -48,7 +39,6 @@ class Psycopg(Driver):
 
     def keep(self, point: AbstractContextManager[Any]) -> None:
         """See Driver."""
-        _refuse_failed(self.connection)
         point.__exit__(None, None, None)
 
     def undo(self, point: AbstractContextManager[Any]) -> None:
@@ -82,7 +72,6 @@ class AsyncPsycopg(AsyncDriver):
 
     async def keep(self, point: AbstractAsyncContextManager[Any]) -> None:
         """See Driver."""
-        _refuse_failed(self.connection)
         await point.__aexit__(None, None, None)
 
     async def undo(self, point: AbstractAsyncContextManager[Any]) -> None:

@@ -1,0 +1,347 @@
+"""``run`` with a lease, over every kind of connection: steps, takeovers, renewal."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from idemdb import Answer, ClaimLost, InvalidArgument, KeyInProgress, KeyRecord
+from tests.support.drivers import Kit
+
+
+class Bank:
+    """A foreign service that counts what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def charge(self, name: str = "charge") -> Any:
+        """Return the function of a step."""
+
+        def call() -> dict[str, Any]:
+            self.calls.append(name)
+            return {"name": name, "number": len(self.calls)}
+
+        return call
+
+
+async def _record(kit: Kit, key: str = "k") -> KeyRecord:
+    connection = await kit.open()
+    async with kit.transaction(connection) as idem:
+        record: KeyRecord = await idem.lookup("s", key)
+    return record
+
+
+async def _work(kit: Kit) -> list[int]:
+    connection = await kit.open()
+    async with kit.transaction(connection):
+        return [n for (n,) in await kit.sql(connection, "select n from work order by n")]
+
+
+@pytest.fixture(params=[False, True], ids=["transactions", "autocommit"])
+async def connection(request: pytest.FixtureRequest, kit: Kit) -> Any:
+    if request.param and "Alchemy" in type(kit).__name__:
+        pytest.skip("with AUTOCOMMIT SQLAlchemy has no transactions, which is refused")
+    return await kit.open(autocommit=request.param)
+
+
+async def test_steps_are_remembered_and_the_answer_replayed(kit: Kit, connection: Any) -> None:
+    bank = Bank()
+
+    async def handler(op: Any) -> Any:
+        await kit.sql(connection, "insert into work values (1)")
+        first = await op.step("charge", bank.charge())
+        seen = (await _record(kit)).state, (await _record(kit)).recovery_point, await _work(kit)
+        await kit.sql(connection, "insert into work values (2)")
+        again = await op.step("charge", bank.charge())
+        second = await op.step("mail", bank.charge("mail"))
+        return [first == again, second["number"], seen]
+
+    idem = kit.idem(connection)
+    outcome = await idem.run("s", "k", handler, lease=60, request=[1])
+    # The step committed with what had been written before it, under a claim that still ran.
+    assert outcome.value == [True, 2, ["running", "charge", [1]]]
+    assert (await idem.run("s", "k", handler, lease=60, request=[1])).value == outcome.value
+    assert bank.calls == ["charge", "mail"]
+    assert await _work(kit) == [1, 2]
+
+
+async def test_a_finished_step_is_not_called_again_after_a_crash(kit: Kit) -> None:
+    bank = Bank()
+    crashed = await kit.open()
+
+    async def crashing(op: Any) -> None:
+        await op.step("charge", bank.charge())
+        await kit.sql(op.connection, "insert into work values (1)")
+        [[pid]] = await kit.sql(op.connection, "select pg_backend_pid()")
+        with psycopg.connect(kit.dsn, autocommit=True) as admin:
+            admin.execute("select pg_terminate_backend(%s, 10000)", [pid])
+        await kit.sql(op.connection, "select 1")
+
+    async def resuming(op: Any) -> Any:
+        assert (op.claim.outcome, op.recovery_point) == ("resumed", "charge")
+        charge = await op.step("charge", bank.charge())
+        mail = await op.step("mail", bank.charge("mail"))
+        return [charge["number"], mail["number"]]
+
+    with pytest.raises(Exception, match=r"terminat|closed|connection"):
+        await kit.idem(crashed).run("s", "k", crashing, lease=60)
+    # SQLAlchemy's Connection connects again by itself, and so can still give the claim back.
+    assert (await _record(kit)).state in ("running", "released")
+    kit.age("s", "k", 61)
+    outcome = await kit.idem(await kit.open()).run("s", "k", resuming, lease=60)
+    assert outcome.value == [1, 2]
+    assert outcome.claim.attempt == 2
+    assert bank.calls == ["charge", "mail"]
+    assert await _work(kit) == []
+
+
+async def test_a_handler_that_raises_releases_with_the_error(kit: Kit, connection: Any) -> None:
+    bank = Bank()
+
+    async def failing(op: Any) -> None:
+        await op.step("charge", bank.charge())
+        await kit.sql(connection, "insert into work values (1)")
+        raise ZeroDivisionError("no luck\nDETAIL: secret")
+
+    idem = kit.idem(connection)
+    with pytest.raises(ZeroDivisionError):
+        await idem.run("s", "k", failing, lease=60, abandoned="hold")
+    record = await _record(kit)
+    assert (record.state, record.last_error) == ("released", "ZeroDivisionError: no luck")
+    assert await _work(kit) == []
+    with pytest.raises(ZeroDivisionError):
+        await idem.run("s", "k", failing, lease=60)
+    assert bank.calls == ["charge"]
+
+
+@pytest.mark.parametrize(("abandoned", "state"), [("hold", "running"), ("retry", "released")])
+async def test_a_foreign_call_of_unknown_end_is_held(
+    kit: Kit, connection: Any, abandoned: str, state: str
+) -> None:
+    async def time_out() -> None:
+        raise TimeoutError
+
+    async def handler(op: Any) -> None:
+        await op.step("charge", time_out)
+
+    idem = kit.idem(connection)
+    with pytest.raises(TimeoutError):
+        await idem.run("s", "k", handler, lease=60, abandoned=abandoned)
+    assert (await _record(kit)).state == state
+    kit.age("s", "k", 61)
+    assert (await _record(kit)).state == ("unresolved" if abandoned == "hold" else "released")
+
+
+async def test_an_answer_whose_remembering_fails_is_held(kit: Kit, connection: Any) -> None:
+    async def handler(op: Any) -> None:
+        await op.step("charge", object)
+
+    with pytest.raises(InvalidArgument):
+        await kit.idem(connection).run("s", "k", handler, lease=60, abandoned="hold")
+    assert (await _record(kit)).state == "running"
+
+
+async def test_an_answer_that_is_raised_keeps_the_steps(kit: Kit, connection: Any) -> None:
+    async def declined() -> None:
+        raise Answer(status=402, result="declined")
+
+    async def handler(op: Any) -> None:
+        await kit.sql(connection, "insert into work values (1)")
+        await op.step("reserve", lambda: 1)
+        await kit.sql(connection, "insert into work values (2)")
+        await op.step("charge", declined)
+
+    outcome = await kit.idem(connection).run("s", "k", handler, lease=60, abandoned="hold")
+    assert (outcome.value, outcome.claim.status) == ("declined", 402)
+    assert (await _record(kit)).state == "done"
+    assert await _work(kit) == [1]
+
+
+async def _take_over(kit: Kit) -> None:
+    """Let another holder take the key over while it is held."""
+    kit.age("s", "k", 61)
+    other = kit.idem(await kit.open(autocommit=True))
+    claim = await other.claim("s", "k", lease=60)
+    assert claim.attempt == 2
+
+
+async def test_a_late_holder_makes_no_foreign_call(kit: Kit, connection: Any) -> None:
+    bank = Bank()
+
+    async def handler(op: Any) -> None:
+        await kit.sql(connection, "insert into work values (1)")
+        await _take_over(kit)
+        assert not op.lost
+        with pytest.raises(ClaimLost):
+            await op.step("charge", bank.charge())
+        assert op.lost
+        await op.step("charge", bank.charge())
+
+    with pytest.raises(ClaimLost) as caught:
+        await kit.idem(connection).run("s", "k", handler, lease=60)
+    assert (caught.value.scope, caught.value.key) == ("s", "k")
+    assert bank.calls == []
+    record = await _record(kit)
+    assert (record.state, record.attempt, record.last_error) == ("running", 2, None)
+    assert await _work(kit) == []
+
+
+async def test_a_holder_that_is_late_in_a_step_loses_its_writes(kit: Kit, connection: Any) -> None:
+    async def slow() -> int:
+        await _take_over(kit)
+        return 1
+
+    async def handler(op: Any) -> None:
+        await kit.sql(connection, "insert into work values (1)")
+        await op.step("charge", slow)
+
+    with pytest.raises(ClaimLost):
+        await kit.idem(connection).run("s", "k", handler, lease=60)
+    record = await _record(kit)
+    assert (record.state, record.attempt, record.recovery_point) == ("running", 2, None)
+    assert await _work(kit) == []
+
+
+async def test_a_holder_that_is_late_at_the_end_loses_its_writes(kit: Kit, connection: Any) -> None:
+    async def handler(op: Any) -> None:
+        await kit.sql(connection, "insert into work values (1)")
+        await _take_over(kit)
+
+    with pytest.raises(ClaimLost):
+        await kit.idem(connection).run("s", "k", handler, lease=60)
+    assert (await _record(kit)).state == "running"
+    assert await _work(kit) == []
+
+
+async def test_an_open_transaction_is_refused(kit: Kit) -> None:
+    connection = await kit.open()
+    async with kit.transaction(connection) as idem:
+        await kit.sql(connection, "insert into work values (1)")
+        with pytest.raises(InvalidArgument, match="transaction open"):
+            await idem.run("s", "k", lambda op: None, lease=60)
+    assert (await _record(kit)).state == "unknown"
+    assert await _work(kit) == [1]
+
+
+async def test_autocommit_of_sqlalchemy_is_refused(kit: Kit) -> None:
+    if "Alchemy" not in type(kit).__name__:
+        pytest.skip("other drivers begin a transaction in autocommit mode, too")
+    idem = kit.idem(await kit.open(autocommit=True))
+    with pytest.raises(InvalidArgument, match="autocommit"):
+        await idem.run("s", "k", lambda op: None, lease=60)
+    assert (await _record(kit)).state == "unknown"
+
+
+async def test_a_running_holder_is_in_progress_for_others(kit: Kit, connection: Any) -> None:
+    async def handler(op: Any) -> None:
+        other = kit.idem(await kit.open())
+        with pytest.raises(KeyInProgress) as caught:
+            await other.run("s", "k", lambda op: None, lease=60, wait=0)
+        assert 50 < (caught.value.retry_after or 0) <= 60
+
+    await kit.idem(connection).run("s", "k", handler, lease=60)
+
+
+async def _until(kit: Kit, condition: Any) -> None:
+    """Wait until a condition holds, for ten seconds at most."""
+    for _ in range(500):
+        if await condition():
+            return
+        # A synchronous handler may not wait for the event loop.
+        if kit.waits:
+            await asyncio.sleep(0.02)
+        else:
+            threading.Event().wait(0.02)
+    raise AssertionError("in vain")
+
+
+async def test_the_lease_is_renewed_while_the_handler_works(kit: Kit, connection: Any) -> None:
+    async def handler(op: Any) -> None:
+        claimed = (await _record(kit)).lease_until
+        assert claimed is not None
+
+        async def renewed_twice() -> bool:
+            now = (await _record(kit)).lease_until
+            return now is not None and (now - claimed).total_seconds() > 0.6
+
+        await _until(kit, renewed_twice)
+        assert not op.lost
+
+    idem = kit.idem(connection, connect=kit.factory())
+    assert (await idem.run("s", "k", handler, lease=1.2)).outcome == "started"
+
+
+async def test_renewal_finds_the_claim_lost(kit: Kit, connection: Any) -> None:
+    bank = Bank()
+
+    async def handler(op: Any) -> None:
+        await _take_over(kit)
+
+        async def lost() -> bool:
+            found: bool = op.lost
+            return found
+
+        await _until(kit, lost)
+        await op.step("charge", bank.charge())
+
+    idem = kit.idem(connection, connect=kit.factory())
+    with pytest.raises(ClaimLost):
+        await idem.run("s", "k", handler, lease=0.9)
+    assert bank.calls == []
+
+
+async def test_renewal_ends_with_the_run(kit: Kit, connection: Any) -> None:
+    idem = kit.idem(connection, connect=kit.factory())
+    await idem.run("s", "k", lambda op: None, lease=0.9)
+    assert [thread.name for thread in threading.enumerate() if thread.name == "idemdb-renewal"] == []
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "idemdb-renewal"] == []
+
+
+async def test_a_renewal_that_fails_is_tried_again(
+    kit: Kit, connection: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    factory = kit.factory()
+    opened: list[int] = []
+
+    def unreliable() -> Any:
+        opened.append(1)
+        if len(opened) == 1:
+            raise ConnectionRefusedError
+        return factory() if callable(factory) else factory.connect()
+
+    async def handler(op: Any) -> None:
+        claimed = (await _record(kit)).lease_until
+        assert claimed is not None
+
+        async def renewed() -> bool:
+            now = (await _record(kit)).lease_until
+            return now is not None and now > claimed
+
+        await _until(kit, renewed)
+
+    await kit.idem(connection, connect=unreliable).run("s", "k", handler, lease=1.2)
+    assert len(opened) >= 2
+    assert "ConnectionRefusedError" in caplog.text
+
+
+async def test_cancelling_releases(kit: Kit, connection: Any) -> None:
+    if not kit.waits:
+        pytest.skip("a synchronous handler cannot be cancelled")
+    inside = asyncio.Event()
+
+    async def handler(op: Any) -> None:
+        await kit.sql(connection, "insert into work values (1)")
+        inside.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(kit.idem(connection).run("s", "k", handler, lease=60))
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ((await _record(kit)).state, await _work(kit)) == ("released", [])
