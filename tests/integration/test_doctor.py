@@ -24,6 +24,7 @@ from tests.support.database import Server
 
 HEALTHY = (
     "alter system reset all",
+    "alter system set fsync = off",
     "alter system set tcp_keepalives_idle = '60'",
     "alter system set client_connection_check_interval = '10s'",
     "select pg_reload_conf()",
@@ -33,6 +34,9 @@ NOW = Limits(snapshot=timedelta(0), prepared=timedelta(0))
 _numbers = itertools.count(1)
 
 Found = Callable[..., list[Finding]]
+
+# The server skips the disk, which makes this module four times as fast, except where a test is about that.
+durably = pytest.mark.usefixtures("_fsync")
 
 
 def execute(dsn: str, *statements: str) -> None:
@@ -54,7 +58,7 @@ def durable(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def healthy(durable: str) -> Iterator[str]:
-    """Return the DSN of a healthy database, with a role ``shop`` of an application."""
+    """Return the DSN of a database that is healthy but for fsync, with a role ``shop`` of an application."""
     # Never dropped, which would cost a checkpoint: the server does not outlive the module.
     name = f"patient{next(_numbers)}"
     execute(
@@ -65,6 +69,14 @@ def healthy(durable: str) -> Iterator[str]:
     )
     yield make_conninfo(durable, dbname=name)
     execute(durable, "drop role shop")
+
+
+@pytest.fixture
+def _fsync(healthy: str) -> Iterator[None]:
+    """Let the server keep what it commits."""
+    execute(healthy, "alter system reset fsync", "select pg_reload_conf()")
+    yield
+    execute(healthy, "alter system set fsync = off", "select pg_reload_conf()")
 
 
 @pytest.fixture
@@ -87,6 +99,7 @@ def mend(dsn: str, finding: Finding) -> None:
         execute(dsn, statement)
 
 
+@durably
 def test_a_healthy_database(healthy: str) -> None:
     with psycopg.connect(healthy, autocommit=True) as conn:
         findings = doctor.examine(conn)
@@ -94,6 +107,7 @@ def test_a_healthy_database(healthy: str) -> None:
     assert [finding.id for finding in findings] == [check.id for check in doctor.CHECKS]
 
 
+@durably
 def test_a_healthy_database_seen_by_its_application(healthy: str) -> None:
     with psycopg.connect(healthy, autocommit=True, user="shop", password="shop") as conn:
         findings = doctor.examine(conn)
@@ -144,6 +158,7 @@ def test_an_old_server(healthy: str, found: Found, monkeypatch: pytest.MonkeyPat
     assert finding.level == "error"
 
 
+@durably
 @pytest.mark.parametrize("setting", ["synchronous_commit", "fsync", "full_page_writes"])
 def test_a_server_that_may_lose_commits(healthy: str, found: Found, setting: str) -> None:
     execute(healthy, f"alter system set {setting} = off", "select pg_reload_conf()")
@@ -161,6 +176,7 @@ def test_a_server_that_may_lose_commits(healthy: str, found: Found, setting: str
         ("role shop in database {name}", "role shop in database {name}"),
     ],
 )
+@durably
 def test_a_role_or_database_that_may_lose_commits(healthy: str, found: Found, owner: str, place: str) -> None:
     name = conninfo_to_dict(healthy)["dbname"]
     execute(healthy, f"alter {owner.format(name=name)} set synchronous_commit = off")
@@ -170,6 +186,7 @@ def test_a_role_or_database_that_may_lose_commits(healthy: str, found: Found, ow
     assert found("durability") == []
 
 
+@durably
 def test_a_session_that_may_lose_commits(found: Found) -> None:
     (finding,) = found("durability", options="-c synchronous_commit=off")
     assert finding.what == "synchronous_commit = off for this session"
