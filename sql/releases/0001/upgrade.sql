@@ -1157,7 +1157,8 @@ begin
     v_record.last_error := v_row.last_error;
     v_record.created_at := v_row.created_at;
     v_record.claimed_at := idemdb._claimed_at(v_row.claim_token);
-    v_record.lease_until := v_row.lease_until;
+    -- Many drivers cannot read -infinity.
+    v_record.lease_until := nullif(v_row.lease_until, '-infinity');
     v_record.completed_at := v_row.completed_at;
     v_record.replay_until := least(v_row.replay_until, v_row.forget_at);
     v_record.forget_at := v_row.forget_at;
