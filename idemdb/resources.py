@@ -1,4 +1,4 @@
-"""Find the SQL and migration files that ship with the package."""
+"""Find the files that ship with the package: SQL, migrations, the demo's input."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def _folder(name: str) -> Path:
-    """Return the folder ``name`` of the checkout, or the wheel's copy of it inside the package."""
-    checkout = _PACKAGE.parent / name
+def _find(in_checkout: str, in_package: str) -> Path:
+    """Return a file or folder of the checkout, or the wheel's copy of it inside the package."""
+    checkout = _PACKAGE.parent / in_checkout
     # In an editable install the checkout is the truth; a copy inside the package could be stale.
-    if (_PACKAGE.parent / "pyproject.toml").is_file() and checkout.is_dir():
+    if (_PACKAGE.parent / "pyproject.toml").is_file() and checkout.exists():
         return checkout
-    return _PACKAGE / name
+    return _PACKAGE / in_package
 
 
-SQL = _folder("sql")
-MIGRATIONS = _folder("migrations")
+SQL = _find("sql", "sql")
+MIGRATIONS = _find("migrations", "migrations")
+PAYMENTS = _find("examples/pay_three_times/payments.jsonl", "demo/payments.jsonl")
 RELEASES = SQL / "releases"
 
 

@@ -145,7 +145,7 @@ class FaultProxy:
     call :meth:`start` and :meth:`stop`. Simple queries, prepared statements and pipelines are understood.
     Connections are not encrypted: a client's request for TLS is declined, so it must not insist on it.
 
-    :param target_host: address of the PostgreSQL server.
+    :param target_host: address of the PostgreSQL server, or the directory of its Unix socket.
     :param target_port: its port.
     """
 
@@ -157,6 +157,8 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="idemdb-proxy", daemon=True)
         self._server: asyncio.Server | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
+        # Inherited by the clients' sockets. asyncio does not do it for them: they do not name their protocol.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.host: Final[str] = "127.0.0.1"
         self.port: Final[int] = self._listener.getsockname()[1]
 
@@ -205,7 +207,7 @@ class FaultProxy:
         assert task is not None
         self._links.add(task)
         try:
-            server = await asyncio.open_connection(*self._target)
+            server = await self._dial()
             await _Link(self._orders, (reader, writer), server).run()
         except _CONNECTION_LOST:
             writer.close()
@@ -213,6 +215,12 @@ class FaultProxy:
             pass  # stop() asked for it; asyncio's server would log the cancellation as an error
         finally:
             self._links.discard(task)
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self._target
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(host, port)
 
     async def _close(self) -> None:
         if self._server is not None:

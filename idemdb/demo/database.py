@@ -1,0 +1,130 @@
+"""Give the demo a database of its own, with idemdb installed by its migrations and the tables of charges."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from idemdb import resources
+from idemdb.alembic import environment
+from idemdb.embedded import EmbeddedPostgres
+
+PROTECTED: Final = "with_idemdb"
+PLAIN: Final = "without_idemdb"
+
+_TABLE = """\
+create schema {schema};
+create table {schema}.charges (
+    id bigint generated always as identity primary key,
+    scope text not null,
+    key text not null,
+    amount bigint not null,
+    currency text not null,
+    request integer not null
+);
+comment on column {schema}.charges.request is 'line of the input file whose request made the charge';"""
+
+
+class TlsRequiredError(Exception):
+    """The DSN insists on TLS, but the demo cuts connections by a proxy that has to read them."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database for one run of the demo.
+
+    :param dsn: its connection string.
+    :param version: of the server, such as '18.6'.
+    :param host: of the server: an address, or the directory of its Unix socket.
+    :param port: of the server.
+    """
+
+    dsn: str
+    version: str
+    host: str
+    port: int
+
+    def through(self, host: str, port: int) -> str:
+        """Return the connection string of this database by way of a proxy.
+
+        :param host: of the proxy.
+        :param port: of the proxy.
+        """
+        return make_conninfo(self.dsn, host=host, port=port)
+
+
+@contextmanager
+def server(dsn: str | None) -> Iterator[str]:
+    """Give the DSN of a server: the one that is named, else one that runs as long as the block.
+
+    :param dsn: a connection string, or None.
+    :raises EmbeddedError: when no server could be started.
+    """
+    if dsn is not None:
+        yield dsn
+        return
+    with EmbeddedPostgres(durable=True) as embedded:
+        yield embedded.dsn
+
+
+@contextmanager
+def database(dsn: str) -> Iterator[Database]:
+    """Create a database beside the one of the DSN, and drop it after the block, whatever happened.
+
+    :param dsn: of a server; the role must be allowed to create databases.
+    :raises TlsRequiredError: when the DSN insists on TLS.
+    :raises psycopg.Error: when the server cannot be reached or refuses.
+    """
+    mode = conninfo_to_dict(dsn).get("sslmode")
+    if mode in ("require", "verify-ca", "verify-full"):
+        raise TlsRequiredError(f"{TlsRequiredError.__doc__} (sslmode={mode})")
+    name = f"idemdb_demo_{secrets.token_hex(4)}"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        info = connection.info
+        own = make_conninfo(
+            host=info.host,
+            port=info.port,
+            user=info.user,
+            # Also one from a password file, which would not find it for the proxy's address.
+            password=info.password,
+            dbname=name,
+            sslmode="disable",
+            gssencmode="disable",
+            application_name="idemdb demo",
+        )
+        version = info.parameter_status("server_version") or ""
+        found = Database(own, version.partition(" ")[0], info.hostaddr or info.host, info.port)
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        yield found
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            drop = sql.SQL("drop database if exists {} with (force)")
+            connection.execute(drop.format(sql.Identifier(name)))
+
+
+def install(database: Database) -> int:
+    """Install idemdb by its migrations, and make the tables of charges; return the release.
+
+    :param database: a new one.
+    """
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(database.dsn), poolclass=NullPool
+    )
+    release = resources.latest()
+    # Roles belong to the whole server: they would outlive the demo's database.
+    environment.upgrade(engine, release, roles=False)
+    with psycopg.connect(database.dsn) as connection:
+        for schema in (PROTECTED, PLAIN):
+            connection.execute(sql.SQL(_TABLE).format(schema=sql.Identifier(schema)))
+    return release

@@ -1,0 +1,131 @@
+"""Say at the end what the demo found."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from idemdb.demo.ledger import Charge, Numbers
+from idemdb.demo.requests import PaymentRequest
+from idemdb.demo.run import WITH, WITHOUT, Result
+
+_ROWS: Final = (
+    ("requests", "requests"),
+    ("payments (different scope and key)", "payments"),
+    ("requests that charged", "charges"),
+    ("charges beyond these, by re-sends after a fault", "charges_by_resends"),
+    ("replays: answered with the receipt of before", "replays"),
+    ("refused: same key, another amount", "refused"),
+    ("crashes survived: workers killed with SIGKILL", "crashes"),
+    ("connections cut around COMMIT", "cuts"),
+    ("payments charged twice or more", "double_charges"),
+    ("payments lost", "lost"),
+    ("time per request, ms", "ms_per_request"),
+)
+_BAD: Final = ("charges_by_resends", "double_charges", "lost")
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Return the numbers of both services.
+
+    :param result: of the run.
+    """
+    return asdict(result.protected.numbers) | {"without": asdict(result.plain.numbers)}
+
+
+def show(result: Result, requests: Sequence[PaymentRequest], console: Console) -> None:
+    """Print the table, what it means, and where to go on.
+
+    :param result: of the run.
+    :param requests: of the file.
+    :param console: where to.
+    """
+
+    def say(line: str = "") -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    say()
+    console.print(_table(result.protected.numbers, result.plain.numbers))
+    say()
+    example = _example(requests)
+    if example:
+        for line in _story(example, result):
+            say(line)
+        say()
+    if result.kept:
+        say("[bold green]✓ With idemdb every payment was charged exactly once.[/]")
+    else:
+        say("[bold red]✗ With idemdb payments were charged twice or lost. Please report this.[/]")
+    extra = _extra(result.plain.charges)
+    if extra:
+        say(f"[bold red]✗ Without it customers paid {extra} too much.[/]")
+    say(f"  Counted in the database's tables of charges, after {result.seconds:.0f} s of clicks and faults.")
+    say()
+    say("Next: write it yourself in ten lines, docs/tutorial/first-key.md")
+    say("      or send requests of your own, idemdb demo --input FILE")
+
+
+def _table(protected: Numbers, plain: Numbers) -> Table:
+    """Set the numbers of both services side by side."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in (WITH, WITHOUT):
+        table.add_column(name, justify="right")
+    left, right = asdict(protected), asdict(plain)
+    for title, name in _ROWS:
+        table.add_row(title, _cell(name, left[name]), _cell(name, right[name]))
+    return table
+
+
+def _cell(name: str, value: float) -> str:
+    """Show one number: red where it ought to be 0."""
+    if name == "ms_per_request":
+        return f"{value:.1f}"
+    if name in _BAD:
+        return f"[bold red]{value}[/]" if value else "[green]0[/]"
+    return str(value)
+
+
+def _example(requests: Sequence[PaymentRequest]) -> list[PaymentRequest]:
+    """Return the clicks of a payment that was clicked three times; empty where there is none."""
+    clicks: dict[tuple[str, str], list[PaymentRequest]] = defaultdict(list)
+    for request in requests:
+        clicks[request.payment].append(request)
+    same = (found for found in clicks.values() if len({(one.amount, one.currency) for one in found}) == 1)
+    return next((found for found in same if len(found) == 3), [])
+
+
+def _story(clicks: Sequence[PaymentRequest], result: Result) -> list[str]:
+    """Tell what became of three clicks."""
+    one = clicks[0]
+    lines = ", ".join(str(click.number) for click in clicks)
+    told = [
+        f"For example {one.scope} clicked three times (lines {lines}), {_money(one.amount, one.currency)}:"
+    ]
+    for name, side in ((WITH, result.protected), (WITHOUT, result.plain)):
+        charges = [charge for charge in side.charges if (charge.scope, charge.key) == one.payment]
+        times = "once" if len(charges) == 1 else f"{len(charges)} times"
+        total = _money(sum(charge.amount for charge in charges), one.currency)
+        told.append(f"  {name:<12} charged {times}, {total}")
+    return told
+
+
+def _extra(charges: Sequence[Charge]) -> str:
+    """Return what was charged beyond the first charge of each payment, in all currencies."""
+    seen: set[tuple[str, str]] = set()
+    extra = Counter[str]()
+    for charge in charges:
+        if (charge.scope, charge.key) in seen:
+            extra[charge.currency] += charge.amount
+        seen.add((charge.scope, charge.key))
+    return " + ".join(_money(amount, currency) for currency, amount in sorted(extra.items()))
+
+
+def _money(amount: int, currency: str) -> str:
+    """Write an amount of cents for people."""
+    return f"{amount / 100:,.2f} {currency}"
