@@ -54,8 +54,8 @@
 \ir functions/_default_settings.sql
 \ir functions/_check_settings.sql
 \ir functions/configure.sql
-\ir functions/_sweep_key_blocks.sql
 \ir functions/_sweep_keys.sql
+\ir functions/_sweep_table.sql
 \ir functions/sweep.sql
 \ir functions/version.sql
 \ir views/key_overview.sql

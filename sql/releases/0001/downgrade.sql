@@ -23,9 +23,9 @@ drop function idemdb.version;
 
 drop function idemdb.sweep;
 
-drop function idemdb._sweep_keys;
+drop function idemdb._sweep_table;
 
-drop function idemdb._sweep_key_blocks;
+drop function idemdb._sweep_keys;
 
 drop function idemdb.configure;
 

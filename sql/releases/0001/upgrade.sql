@@ -1584,110 +1584,115 @@ Errors: ID004 for an unknown kind or setting, or a value that makes no sense.';
 
 revoke all on function idemdb.configure(text, text, jsonb) from public;
 
--- file: functions/_sweep_key_blocks.sql
-create function idemdb._sweep_key_blocks(
-    p_block bigint, p_blocks bigint, p_answers bigint, p_keys bigint, out answers bigint, out keys bigint
-)
+-- file: functions/_sweep_keys.sql
+create function idemdb._sweep_keys(p_from tid, p_to tid, p_limit bigint) returns setof idemdb.sweep_result
 language plpgsql
 as $$
 declare
-    v_from tid := format('(%s,0)', p_block);
-    v_to tid := format('(%s,0)', p_block + p_blocks);
     v_now timestamptz := clock_timestamp();
+    v_keys bigint;
+    v_answers bigint;
 begin
     delete from idemdb.keys as k
     where k.ctid = any (array(
         select d.ctid from idemdb.keys as d
-        where d.ctid >= v_from and d.ctid < v_to and d.forget_at <= v_now
-            and (
-                idemdb._key_state(d, v_now, pg_current_xact_id_if_assigned()) = 'expired'
-                or (idemdb._key_state(d, v_now, pg_current_xact_id_if_assigned()) = 'released' and d.recovery_point is null)
-            )
-        limit p_keys
-        for update skip locked
+        cross join lateral (select idemdb._key_state(d, v_now, pg_current_xact_id_if_assigned())) as s (state)
+        where d.ctid >= p_from and d.ctid < p_to and d.forget_at <= v_now
+            and (s.state = 'expired' or (s.state = 'released' and d.recovery_point is null))
+        limit p_limit
+        for update of d skip locked
     ));
-    get diagnostics keys = row_count;
+    get diagnostics v_keys = row_count;
 
     update idemdb.keys as k
     set status = null, headers = null, body = null, result = null
     where k.ctid = any (array(
         select d.ctid from idemdb.keys as d
-        where d.ctid >= v_from and d.ctid < v_to and d.replay_until <= v_now
+        where d.ctid >= p_from and d.ctid < p_to and d.replay_until <= v_now
             and idemdb._key_state(d, v_now, pg_current_xact_id_if_assigned()) = 'expired'
             and (d.headers is not null or d.body is not null or d.result is not null)
-        limit p_answers
+        limit p_limit
         for update skip locked
     ));
-    get diagnostics answers = row_count;
+    get diagnostics v_answers = row_count;
+    return query values ('keys', v_keys, null::boolean), ('answers', v_answers, null::boolean);
 end;
 $$;
 
-comment on function idemdb._sweep_key_blocks(bigint, bigint, bigint, bigint) is
-'Internal. Drops at most p_keys keys and p_answers answers in p_blocks blocks of the key table from p_block on.';
+comment on function idemdb._sweep_keys(tid, tid, bigint) is
+'Internal. Drops at most p_limit keys past keep_for, and p_limit answers past replay_for, between two places of the key table.';
 
-revoke all on function idemdb._sweep_key_blocks(bigint, bigint, bigint, bigint) from public;
+revoke all on function idemdb._sweep_keys(tid, tid, bigint) from public;
 
--- file: functions/_sweep_keys.sql
-create function idemdb._sweep_keys(p_limit integer) returns setof idemdb.sweep_result
+-- file: functions/_sweep_table.sql
+-- What is expired, and what becomes of it, is said by a function of the table's own, _sweep_<table>.
+create function idemdb._sweep_table(p_table text, p_limit integer) returns setof idemdb.sweep_result
 language plpgsql
 as $$
 declare
-    v_step constant bigint := 128; -- blocks (1 MiB): a few milliseconds
-    v_next bigint;
-    v_read bigint := 0;
-    v_answers bigint := 0;
-    v_keys bigint := 0;
-    v_blocks bigint;
-    v_removed record;
-    v_complete boolean := false;
+    v_blocks constant bigint := pg_relation_size(format('idemdb.%I', p_table)) / current_setting('block_size')::bigint;
+    v_cursor bigint;
+    v_from bigint;
+    v_to bigint;
+    v_step idemdb.sweep_result;
+    v_most bigint := 0;
+    v_removed jsonb := '{}';
 begin
-    select c.next_block into v_next from idemdb.sweep_cursor as c where c.what = 'keys' for update skip locked;
-    if found then
-        v_blocks := pg_relation_size('idemdb.keys') / current_setting('block_size')::bigint;
-        while v_next < v_blocks and v_read < p_limit and v_answers < p_limit and v_keys < p_limit loop
-            v_removed := idemdb._sweep_key_blocks(
-                v_next, least(v_step, p_limit - v_read), p_limit - v_answers, p_limit - v_keys
-            );
-            v_answers := v_answers + v_removed.answers;
-            v_keys := v_keys + v_removed.keys;
-            -- A step that used up its limit may have left something behind.
-            exit when v_answers >= p_limit or v_keys >= p_limit;
-            v_next := v_next + least(v_step, p_limit - v_read);
-            v_read := v_read + v_step;
+    select c.next_block into v_cursor from idemdb.sweep_cursor as c where c.what = p_table for update skip locked;
+    v_from := coalesce(v_cursor, 0);
+    -- While somebody else sweeps this table the range is empty: one step, which names each kind and removes nothing.
+    v_to := case when v_cursor is null then v_from else least(v_from + p_limit, v_blocks) end;
+    loop
+        for v_step in
+            execute format('select * from idemdb.%I($1, $2, $3)', '_sweep_' || p_table)
+            using format('(%s,0)', v_from)::tid, format('(%s,0)', least(v_from + 128, v_to))::tid, p_limit - v_most
+        loop
+            v_step.removed := v_step.removed + coalesce((v_removed ->> v_step.what)::bigint, 0);
+            v_removed := v_removed || jsonb_build_object(v_step.what, v_step.removed);
+            v_most := greatest(v_most, v_step.removed);
         end loop;
-        v_complete := v_next >= v_blocks;
-        update idemdb.sweep_cursor as c
-        set next_block = case when v_complete then 0 else v_next end,
-            pass_completed_at = case when v_complete then clock_timestamp() else c.pass_completed_at end
-        where c.what = 'keys';
-    end if;
-    return query values ('answers', v_answers, v_complete), ('keys', v_keys, v_complete);
+        -- A step that used up the limit may have left something behind: the next call begins with it.
+        exit when v_most >= p_limit;
+        v_from := least(v_from + 128, v_to);
+        exit when v_from >= v_to;
+    end loop;
+
+    update idemdb.sweep_cursor as c
+    set next_block = case when v_from >= v_blocks then 0 else v_from end,
+        pass_completed_at = case when v_from >= v_blocks then clock_timestamp() else c.pass_completed_at end
+    where c.what = p_table and v_cursor is not null;
+    return query
+        select r.key, r.value::bigint, v_cursor is not null and v_from >= v_blocks from jsonb_each_text(v_removed) as r;
 end;
 $$;
 
-comment on function idemdb._sweep_keys(integer) is
-'Internal. The part of sweep() for idempotency keys: goes on at the stored cursor; a pass that reaches the end begins anew.';
+comment on function idemdb._sweep_table(text, integer) is
+'Internal. One call''s part of a walk over one table: goes on at the stored cursor, in steps of 128 blocks (1 MiB, a few milliseconds each); a pass that reaches the end begins anew.';
 
-revoke all on function idemdb._sweep_keys(integer) from public;
+revoke all on function idemdb._sweep_table(text, integer) from public;
 
 -- file: functions/sweep.sql
 create function idemdb.sweep(p_limit integer default 10000) returns setof idemdb.sweep_result
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_table text;
 begin
     if p_limit is null or p_limit < 1 then
         raise exception 'the limit must be at least 1, not %', coalesce(p_limit::text, 'null')
             using errcode = 'ID004', hint = 'It bounds what one call removes, and so how long it takes.';
     end if;
-    return query select * from idemdb._sweep_keys(p_limit);
+    for v_table in select c.what from idemdb.sweep_cursor as c order by c.what loop
+        return query select * from idemdb._sweep_table(v_table, p_limit);
+    end loop;
 end;
 $$;
 
 comment on function idemdb.sweep(integer) is
 'Drop answers past replay_for and keys past keep_for, a small step at a time (for idemdb_admin).
 
-Walks each table by ranges of blocks with a stored cursor, needs no index, waits for no lock and never touches a running, abandoned or unresolved key. One call removes at most p_limit of each kind and reads at most p_limit blocks; call it again until pass_complete. Only one sweep works at a time: another one answers at once that it removed nothing.
+Walks each table by ranges of blocks with a stored cursor, needs no index, waits for no lock and never touches a running, abandoned or unresolved key. One call removes at most p_limit of each kind and reads at most p_limit blocks of each table; call it again until pass_complete. Only one sweep works on a table at a time: another one answers at once that it removed nothing.
 Returns a row for each kind: answers, keys.
 Errors: ID004 p_limit below 1.';
 
