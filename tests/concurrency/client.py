@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from .checks import STARTED
 from .history import Step
 from .programs import COMMIT, Verbs, bound, leased, session
 
@@ -19,7 +20,9 @@ VERBS = Verbs("idemdb")
 
 FLOWS: dict[str, tuple[Step, ...]] = {
     "bound": bound(VERBS),
-    "leased": leased(VERBS, VERBS.call("checkpoint", "%(scope)s, %(key)s, %(claim_token)s, 'charging'")),
+    "leased": leased(
+        VERBS, VERBS.call("checkpoint", "%(scope)s, %(key)s, %(claim_token)s, 'charging'", STARTED)
+    ),
     "execute": (VERBS.execute(opens=True), COMMIT),
     "execute, own transaction": (VERBS.execute(opens=False),),
 }

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+from pytest_postgresql.executors import NoopExecutor
+
+from tests.support.database import database
 
 from .programs import SETUP
 
@@ -17,12 +21,21 @@ def large() -> bool:
     return os.environ.get("IDEMDB_PROOF", "small") == "large"
 
 
+@pytest.fixture(scope="module")
+def stage(template: NoopExecutor) -> Iterator[str]:
+    """Return the DSN of a database of the module's own with idemdb, the effects table and ``public.pay``."""
+    with database(template) as dsn:
+        with psycopg.connect(dsn) as connection:
+            connection.execute(SETUP)
+        yield dsn
+
+
 @pytest.fixture
-def stage(dsn: str) -> str:
-    """Return the DSN of a fresh database with idemdb, the effects table and ``public.pay``."""
-    with psycopg.connect(dsn) as connection:
-        connection.execute(SETUP)
-    return dsn
+def clean_stage(stage: str) -> str:
+    """Return the same with no key and no effect in it."""
+    with psycopg.connect(stage) as connection:
+        connection.execute("truncate public.effect, idemdb.keys")
+    return stage
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

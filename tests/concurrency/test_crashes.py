@@ -20,7 +20,7 @@ from idemdb.demo.proxy import COMMIT, Cut, FaultProxy
 from idemdb.embedded import EmbeddedPostgres
 from tests.support.database import Server, install
 
-from .client import FLOWS, VERBS, Client, connect, variables_of
+from .client import FLOWS, VERBS, Client, Connection, connect, variables_of
 from .programs import SETUP
 from .waits import meanwhile, until, until_blocked, until_gone
 
@@ -39,8 +39,8 @@ def come_back(dsn: str, flow: str) -> dict[str, Any]:
     :returns: the variables of the client: outcome and answer among them.
     """
     with connect(dsn) as connection, connect(dsn) as owner:
-        for _ in range(3):
-            again = Client("Z", connection, **variables_of(flow) | {"wait": "2s"})
+        for _ in range(100):
+            again = Client("Z", connection, **variables_of(flow) | {"wait": "200 ms"})
             again.run(FLOWS[flow])
             if again.variables["outcome"] != "in_progress":
                 return again.variables
@@ -61,23 +61,41 @@ def assert_done_once(dsn: str, flow: str, *, committed: bool) -> None:
     assert second["result"] == {"by": who}
 
 
+def until_one_waits_for(dsn: str, holder: Connection) -> int:
+    """Wait until some session waits for this one, and return its process id."""
+    query = """
+        select pid from pg_catalog.pg_stat_activity
+         where %s = any(pg_catalog.pg_blocking_pids(pid)) and datname = pg_catalog.current_database()
+    """
+    found: list[int] = []
+    with connect(dsn) as monitor:
+
+        def one_waits() -> bool:
+            found.extend(row["pid"] for row in monitor.execute(query, [holder.info.backend_pid]))
+            return bool(found)
+
+        until(one_waits, "somebody waits")
+    return found[0]
+
+
+def start_client(dsn: str, flow: str, steps: int) -> subprocess.Popen[bytes]:
+    """Start a process that runs the first steps of a flow."""
+    command = [sys.executable, "-m", "tests.concurrency.client", dsn, flow, str(steps)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
 @at_each_step
-def test_client_is_killed(stage: str, flow: str, step: int) -> None:
-    client = subprocess.Popen(
-        [sys.executable, "-m", "tests.concurrency.client", stage, flow, str(step)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    with client:
+def test_client_is_killed(clean_stage: str, flow: str, step: int) -> None:
+    with start_client(clean_stage, flow, step) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == b"here\n"
         client.send_signal(signal.SIGKILL)
-    assert_done_once(stage, flow, committed=was_committed(flow, step))
+    assert_done_once(clean_stage, flow, committed=was_committed(flow, step))
 
 
 @at_each_step
-def test_backend_is_terminated(stage: str, flow: str, step: int) -> None:
-    with connect(stage) as owner, connect(stage) as connection:
+def test_backend_is_terminated(clean_stage: str, flow: str, step: int) -> None:
+    with connect(clean_stage) as owner, connect(clean_stage) as connection:
         client = Client("A", connection, **variables_of(flow))
         client.run(FLOWS[flow][:step])
         owner.execute("select pg_catalog.pg_terminate_backend(%s)", [connection.info.backend_pid])
@@ -85,61 +103,38 @@ def test_backend_is_terminated(stage: str, flow: str, step: int) -> None:
         if not was_committed(flow, step):
             with pytest.raises(psycopg.OperationalError):
                 client.run(FLOWS[flow][step:])
-    assert_done_once(stage, flow, committed=was_committed(flow, step))
+    assert_done_once(clean_stage, flow, committed=was_committed(flow, step))
 
 
-def test_client_is_killed_while_it_waits(stage: str) -> None:
-    with connect(stage) as holder:
+def test_client_is_killed_while_it_waits(clean_stage: str) -> None:
+    with connect(clean_stage) as holder:
         held = Client("A", holder, lease=None)
         held.run(FLOWS["bound"][:1])
-        waiter = subprocess.Popen(
-            [sys.executable, "-m", "tests.concurrency.client", stage, "bound", "4"], stdin=subprocess.PIPE
-        )
-        with waiter:
-            blocked = """
-                select pid from pg_catalog.pg_stat_activity
-                 where %s = any(pg_catalog.pg_blocking_pids(pid)) and datname = current_database()
-            """
-            with connect(stage) as monitor:
-                mine = [holder.info.backend_pid]
-                until(lambda: bool(monitor.execute(blocked, mine).fetchone()), "the other one waits")
+        with start_client(clean_stage, "bound", 4) as waiter:
+            until_one_waits_for(clean_stage, holder)
             waiter.send_signal(signal.SIGKILL)
         held.run(FLOWS["bound"][1:])
-    assert_done_once(stage, "bound", committed=True)
+    assert_done_once(clean_stage, "bound", committed=True)
 
 
-def test_client_is_killed_while_execute_runs(stage: str) -> None:
+def test_client_is_killed_while_execute_runs(clean_stage: str) -> None:
     """The server finishes what it began: the answer that nobody heard is replayed."""
-    with connect(stage) as gate, connect(stage) as monitor:
-        gate.execute("select pg_catalog.pg_advisory_lock(7)")
-        gate.execute("""
-            create or replace function public.pay(p_request jsonb) returns jsonb language sql as $$
-                select pg_catalog.pg_advisory_xact_lock_shared(7);
-                insert into public.effect
-                select p_request ->> 'by', p_request ->> 'scope', p_request ->> 'key'
-                returning pg_catalog.jsonb_build_object('by', session)
-            $$
-        """)
-        client = subprocess.Popen(
-            [sys.executable, "-m", "tests.concurrency.client", stage, "execute, own transaction", "1"],
-            stdin=subprocess.PIPE,
-        )
-        with client:
-            waits = "select pid from pg_catalog.pg_locks where objid = 7 and not granted"
-            until(lambda: bool(monitor.execute(waits).fetchone()), "the function runs")
-            row = monitor.execute(waits).fetchone()
+    with connect(clean_stage) as gate, connect(clean_stage) as monitor:
+        gate.execute("begin")
+        gate.execute("lock table public.effect in share mode")  # the function's insert waits for it
+        with start_client(clean_stage, "execute, own transaction", 1) as client:
+            running = until_one_waits_for(clean_stage, gate)
             client.send_signal(signal.SIGKILL)
-        gate.execute("select pg_catalog.pg_advisory_unlock(7)")
-        assert row is not None
-        until_gone(monitor, row["pid"])
-    assert_done_once(stage, "execute, own transaction", committed=True)
+        gate.execute("commit")
+        until_gone(monitor, running)
+    assert_done_once(clean_stage, "execute, own transaction", committed=True)
 
 
-def test_backend_is_terminated_while_it_waits(stage: str) -> None:
+def test_backend_is_terminated_while_it_waits(clean_stage: str) -> None:
     with (
-        connect(stage) as holder,
-        connect(stage) as connection,
-        connect(stage) as owner,
+        connect(clean_stage) as holder,
+        connect(clean_stage) as connection,
+        connect(clean_stage) as owner,
         meanwhile() as submit,
     ):
         held = Client("A", holder, lease=None)
@@ -150,23 +145,23 @@ def test_backend_is_terminated_while_it_waits(stage: str) -> None:
         with pytest.raises(psycopg.OperationalError):
             waiting.result(20)
         held.run(FLOWS["bound"][1:])
-    assert_done_once(stage, "bound", committed=True)
+    assert_done_once(clean_stage, "bound", committed=True)
 
 
 @pytest.mark.parametrize("when", list(Cut))
 @pytest.mark.parametrize("flow", list(FLOWS))
-def test_connection_is_cut_at_commit(stage: str, flow: str, when: Cut) -> None:
-    target = conninfo_to_dict(stage)
+def test_connection_is_cut_at_commit(clean_stage: str, flow: str, when: Cut) -> None:
+    target = conninfo_to_dict(clean_stage)
     statement = (
         COMMIT if COMMIT.fullmatch(FLOWS[flow][-1].statements[-1]) else re.compile(".*execute.*", re.DOTALL)
     )
     with FaultProxy(str(target["host"]), int(str(target["port"]))) as proxy:
         proxy.cut_next(when, statement)
-        connection = connect(make_conninfo(stage, host=proxy.host, port=proxy.port))
+        connection = connect(make_conninfo(clean_stage, host=proxy.host, port=proxy.port))
         with pytest.raises(psycopg.OperationalError):
             Client("A", connection, **variables_of(flow)).run(FLOWS[flow])
         assert proxy.cuts == 1
-    assert_done_once(stage, flow, committed=when is Cut.AFTER)
+    assert_done_once(clean_stage, flow, committed=when is Cut.AFTER)
 
 
 @pytest.fixture(scope="module")

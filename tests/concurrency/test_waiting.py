@@ -36,8 +36,8 @@ class Cast:
 
 
 @pytest.fixture
-def cast(dsn: str) -> Iterator[Cast]:
-    cast = Cast(dsn)
+def cast(clean_stage: str) -> Iterator[Cast]:
+    cast = Cast(clean_stage)
     yield cast
     cast.close()
 

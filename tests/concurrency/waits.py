@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg.rows import scalar_row
 
 PATIENCE = 20.0
 """Seconds after which what a test waits for will not come."""
@@ -27,9 +28,8 @@ def until(happened: Callable[[], bool], what: str) -> None:
 
 def blockers(monitor: psycopg.Connection[Any], pid: int) -> list[int]:
     """Return the process ids that a backend waits for."""
-    row = monitor.execute("select pg_catalog.pg_blocking_pids(%s)", [pid]).fetchone()
-    assert row is not None
-    return list(row[0])
+    with monitor.cursor(row_factory=scalar_row) as cursor:
+        return list(cursor.execute("select pg_catalog.pg_blocking_pids(%s)", [pid]).fetchone() or [])
 
 
 def until_blocked(monitor: psycopg.Connection[Any], pid: int) -> list[int]:
