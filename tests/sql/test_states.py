@@ -29,7 +29,7 @@ leased completed mine  replayed    mismatch    replayed    first   ID003   ID003
 done, never completed  replayed    mismatch    replayed    ID003   ID003   ID003   ID003   ID003    ID004  ID004    forgotten done
 done, bound            replayed    mismatch    replayed    ID003   ID003   ID003   ID003   ID003    ID004  ID004    forgotten done
 done, leased           replayed    mismatch    replayed    first   ID003   ID003   ID003   ID003    ID004  ID004    forgotten done
-past replay_for        expired     mismatch    expired     first   ID003   ID003   ID003   ID003    ID004  ID004    forgotten expired
+past replay_for        expired     mismatch    expired     ID003   ID003   ID003   ID003   ID003    ID004  ID004    forgotten expired
 running                in_progress mismatch    in_progress stored  stored  works   works   released ID004  ID004    ID004     running
 abandoned              started     mismatch    started     stored  stored  works   works   released done   released forgotten abandoned
 abandoned, checkpoint  resumed     mismatch    ID004       stored  stored  works   works   released done   released forgotten abandoned
@@ -40,7 +40,7 @@ released, hold         started     mismatch    started     ID003   ID003   ID003
 released, checkpoint   resumed     mismatch    ID004       ID003   ID003   ID003   ID003   ID003    done   released forgotten released
 released, forgettable  started     mismatch    started     ID003   ID003   ID003   ID003   ID003    done   released forgotten unknown
 checkpoint, forgettab. resumed     mismatch    ID004       ID003   ID003   ID003   ID003   ID003    done   released forgotten released
-past forget_at         expired     mismatch    expired     first   ID003   ID003   ID003   ID003    ID004  ID004    forgotten unknown
+past forget_at         expired     mismatch    expired     ID003   ID003   ID003   ID003   ID003    ID004  ID004    forgotten unknown
 taken over             in_progress mismatch    in_progress ID003   ID003   ID003   ID003   ID003    ID004  ID004    ID004     running
 """
 CALLS = TABLE.split("\n")[1].split()[1:]

@@ -952,6 +952,8 @@ as $$
 declare
     v_now timestamptz := clock_timestamp();
     v_completed_at timestamptz;
+    -- Who wants to take over meanwhile waits on this lock and not on the row, which would cost it a transaction id.
+    v_queue boolean := pg_try_advisory_xact_lock(idemdb._key_lock(p_scope, p_key));
 begin
     if not idemdb._valid_key(p_scope, p_key) or p_claim_token is null then
         perform idemdb._refuse_holder(p_scope, p_key);
@@ -978,6 +980,7 @@ begin
     -- Repeated with an equal answer, by a holder that did not hear of its success?
     select k.completed_at into v_completed_at from idemdb.keys as k
     where k.scope = p_scope and k.key = p_key and k.claim_token = p_claim_token and k.completed_at is not null
+        and k.replay_until > v_now
         and (k.claim_xid = pg_current_xact_id_if_assigned() or k.lease_until is not null)
         and (k.status, k.headers, k.body, k.result, k.reference)
         is not distinct from (p_status, p_headers, p_body, p_result, p_reference);
