@@ -51,7 +51,8 @@ async def test_the_handler_runs_once_and_its_answer_is_replayed(kit: Kit) -> Non
 
 async def test_the_value_is_json_or_bytes(kit: Kit) -> None:
     connection = await kit.open()
-    for number, value in enumerate([b"\x00\xff", None, [], 0, "text", b""]):
+    values: list[Any] = [b"\x00\xff", None, [], 0, "text", b""]
+    for number, value in enumerate(values):
         for _ in range(2):
             async with kit.transaction(connection) as idem:
                 outcome = await idem.run("s", f"k{number}", _insert(kit, number, value))
