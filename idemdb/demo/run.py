@@ -108,11 +108,12 @@ async def _serve(
     services: Mapping[str, Service], progress: Mapping[str, Progress], dsn: str, workers: int
 ) -> None:
     """Run both services at once, so that they share the machine evenly, and watch their tables."""
+    ready = asyncio.Barrier(workers * len(services))
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(_watch(dsn, progress))
         async with asyncio.TaskGroup() as both:
             for service in services.values():
-                both.create_task(service.run(workers))
+                both.create_task(service.run(workers, ready))
         watch.cancel()
 
 

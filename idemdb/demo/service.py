@@ -137,23 +137,25 @@ class Service:
         self._tell = tell
         self._tries = Counter[int]()
 
-    async def run(self, workers: int) -> None:
+    async def run(self, workers: int, ready: asyncio.Barrier) -> None:
         """Answer every request.
 
         :param workers: how many processes.
+        :param ready: where each of them waits for all others before the first request.
         :raises DemoError: when a request gets no answer although it is sent again and again.
         """
         async with asyncio.TaskGroup() as group:
             for number in range(1, workers + 1):
-                group.create_task(self._work(f"worker {number}"))
+                group.create_task(self._work(f"worker {number}", ready))
 
-    async def _work(self, name: str) -> None:
+    async def _work(self, name: str, ready: asyncio.Barrier) -> None:
         """Keep one place filled with a worker process, and hand it requests until none is left."""
         with FaultProxy(self._database.host, self._database.port) as proxy:
             dsn = self._database.through(proxy.host, proxy.port)
             setup = Setup(dsn, self._schema, self._protected)
             process = await _Process.start(setup)
             try:
+                await ready.wait()
                 # One that gets no answer is put back by its own worker, so nobody has to wait for others.
                 while self._waiting:
                     if not await self._send(self._waiting.popleft(), name, process, proxy):
