@@ -32,7 +32,6 @@
 \ir functions/_recall.sql
 \ir functions/_executes_other.sql
 \ir functions/_await_holder.sql
-\ir functions/_start.sql
 \ir functions/_take_over.sql
 \ir functions/_admit.sql
 \ir functions/fingerprint.sql

@@ -6,18 +6,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := clock_timestamp();
-    v_replay_for interval := interval '24 hours';
-    v_keep_for interval := interval '30 days';
+    v_replay_for interval;
+    v_keep_for interval;
 begin
-    perform set_config(
-        'idemdb.executing',
-        replace(
-            current_setting('idemdb.executing', true),
-            idemdb._execution(idemdb._key_lock(p_scope, p_key), p_fingerprint),
-            ''
-        ),
-        true
-    );
+    -- The last mark is ours, 82 characters: executions nest.
+    perform set_config('idemdb.executing', left(current_setting('idemdb.executing', true), -82), true);
     if p_answer.attempt > 1 then
         return idemdb.complete(
             p_scope, p_key, p_answer.claim_token, p_answer.status, p_answer.headers, p_answer.body, p_answer.result,
@@ -33,8 +26,10 @@ begin
         claim_token, claim_xid, created_at, forget_at, replay_until, completed_at, scope, key, fingerprint,
         status, headers, body, result, reference
     ) values (
-        p_answer.claim_token, pg_current_xact_id(), p_answer.claimed_at, p_answer.claimed_at + v_keep_for,
-        least(v_now + v_replay_for, p_answer.claimed_at + v_keep_for), v_now, p_scope, p_key, p_fingerprint,
+        p_answer.claim_token, pg_current_xact_id(), p_answer.claimed_at,
+        p_answer.claimed_at + coalesce(v_keep_for, interval '30 days'),
+        least(v_now + coalesce(v_replay_for, interval '24 hours'), p_answer.claimed_at + v_keep_for),
+        v_now, p_scope, p_key, p_fingerprint,
         p_answer.status, p_answer.headers, p_answer.body, p_answer.result, p_answer.reference
     ) on conflict (scope, key) do nothing;
     if found then

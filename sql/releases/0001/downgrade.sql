@@ -69,8 +69,6 @@ drop function idemdb._admit;
 
 drop function idemdb._take_over;
 
-drop function idemdb._start;
-
 drop function idemdb._await_holder;
 
 drop function idemdb._executes_other;
