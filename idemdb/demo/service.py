@@ -39,11 +39,11 @@ class Answer:
     """The last word on one request.
 
     :param receipt: of the charge; None where the request was refused.
-    :param ms: milliseconds from order to reply in the worker; None where a fault came between.
+    :param ms: milliseconds from order to reply in the worker, of the try that was answered.
     """
 
     receipt: Receipt | None
-    ms: float | None
+    ms: float
 
 
 @dataclass
@@ -196,8 +196,7 @@ class Service:
     def _answer(self, request: PaymentRequest, reply: Reply) -> None:
         """Note the answer that the client has."""
         receipt = Receipt(**reply["receipt"]) if reply["event"] == "paid" else None
-        first = self._tries[request.number] == 0
-        self.progress.answers[request.number] = Answer(receipt, reply["ms"] if first else None)
+        self.progress.answers[request.number] = Answer(receipt, reply["ms"])
 
     async def _again(self, request: PaymentRequest, reply: Reply) -> None:
         """Let the client send again what got no answer."""
