@@ -16,7 +16,7 @@ KEY_TAIL = "-4a0e-8d1c-9b0b5f0a7c39"
 STORED = range(100_000_000_000, 100_000_010_000)
 FRESH = range(200_000_000_000, 1_000_000_000_000)
 
-_REQUEST = '{"amount": 500, "currency": "EUR"}'
+_REQUEST = '{"amount": 500}'
 PARAMETERS: Mapping[str, str] = {
     "scope": "acme:pay",
     "request": _REQUEST,

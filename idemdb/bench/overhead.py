@@ -15,7 +15,7 @@ from idemdb.bench.cases import KEY_TAIL, PARAMETERS, STORED
 _CLAIM = "select outcome, status, result, reference from idemdb.claim(%s, %s, %s)"
 _EXECUTE = "select outcome, status, result, reference from idemdb.execute(%s, %s, %s, %s)"
 _FUNCTION = "bench.echo"
-_ARGUMENTS = {"amount": 500, "currency": "EUR"}
+_ARGUMENTS = {"amount": 500}
 
 
 def measure(dsn: str, rounds: int, calls: int) -> dict[str, list[float]]:
