@@ -19,7 +19,7 @@ def draw(report: Report, path: Path) -> None:
     from matplotlib.figure import Figure
 
     ratios = report.ratios
-    figure = Figure(figsize=(9, 0.42 * len(ratios) + 1.4), layout="constrained")
+    figure = Figure(figsize=(10, 0.42 * len(ratios) + 1.4), layout="constrained")
     axes = figure.add_subplot()
     for row, ratio in enumerate(ratios):
         low, high = ratio.median - min(ratio.rounds), max(ratio.rounds) - ratio.median
@@ -39,7 +39,7 @@ def draw(report: Report, path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel(
-        "speed as a ratio to the bare statement of the same round (median, spread; red: the bar to reach)"
+        "speed as a ratio to the bare statement of the same round: median and spread; red: to reach"
     )
     axes.spines[["top", "right"]].set_visible(False)
     environment = report.environment

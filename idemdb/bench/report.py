@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
+
+T = TypeVar("T", "Ratio", "Count", "Overhead")
 
 
 @dataclass(frozen=True)
@@ -122,22 +124,32 @@ class Report:
             ],
         }
 
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Report:
+        """Read what `as_json` returns."""
+        return cls(
+            document["environment"],
+            tuple(_read(Ratio, found) for found in document["ratios"]),
+            tuple(_read(Count, found) for found in document["counts"]),
+            tuple(_read(Overhead, found) for found in document["python"]),
+        )
 
-_MEASURES = {
+
+MEASURES = {
     "round_trips": "round trips",
     "wal_bytes": "bytes of WAL",
     "xids": "transaction ids",
     "dead_tuples": "dead tuples",
-    "hot_share": "share of HOT updates",
+    "hot_share": "HOT share of updates",
 }
-_MARKS = {True: "reached", False: "missed", None: "-"}
+MARKS = {True: "reached", False: "missed", None: "-"}
 
 
 def tables(report: Report) -> list[Table]:
     """Return the report as tables."""
     speed = _table("Operations a second, and their ratio to the floor of the same round")
     for name in ("case", "tool", "clients", "floor/s", "idemdb/s", "ratio", "spread", "bar", ""):
-        speed.add_column(name, justify="left" if name in {"case", "tool", ""} else "right")
+        _column(speed, name, right=name not in {"case", "tool", ""})
     for ratio in report.ratios:
         speed.add_row(
             ratio.case,
@@ -148,30 +160,30 @@ def tables(report: Report) -> list[Table]:
             f"{ratio.median:.2f}",
             _spread(ratio.rounds, 2),
             "-" if ratio.bar is None else f"≥ {ratio.bar:.2f}",
-            _MARKS[ratio.reached],
+            MARKS[ratio.reached],
         )
     counted = _table("Counted for one operation")
     for name in ("case", "what", "floor", "idemdb", "bar", ""):
-        counted.add_column(name, justify="right" if name in {"floor", "idemdb", "bar"} else "left")
+        _column(counted, name, right=name in {"floor", "idemdb", "bar"})
     for count in report.counts:
         counted.add_row(
             count.case,
-            _MEASURES[count.measure],
-            _number(count.floor),
-            _number(count.operation),
-            _limit(count),
-            _MARKS[count.reached],
+            MEASURES[count.measure],
+            number(count.floor),
+            number(count.operation),
+            limit(count),
+            MARKS[count.reached],
         )
-    python = _table("Processor time of the client that a call of Idem needs more than psycopg alone")
+    python = _table("Client CPU of a call of Idem, over psycopg alone")
     for name in ("call", "µs", "spread", "bar", ""):
-        python.add_column(name, justify="left" if name in {"call", ""} else "right")
+        _column(python, name, right=name not in {"call", ""})
     for call in report.python:
         python.add_row(
             call.call,
             f"{call.median:.1f}",
             _spread(call.microseconds, 1),
             f"≤ {call.bar:g}",
-            _MARKS[call.reached],
+            MARKS[call.reached],
         )
     return [speed, counted, python]
 
@@ -185,21 +197,36 @@ def show(report: Report, console: Console) -> None:
         console.print(table)
 
 
+def _read(kind: type[T], found: dict[str, Any]) -> T:
+    """Return an object of its fields; what was computed from them is computed again."""
+    values = {field.name: found[field.name] for field in fields(kind)}
+    return kind(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    )
+
+
 def _table(title: str) -> Table:
     return Table(
         title=title, box=None, pad_edge=False, header_style="bold", title_justify="left", title_style="italic"
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a count as text."""
     return "-" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _limit(count: Count) -> str:
+def limit(count: Count) -> str:
+    """Return the bar of a count as text."""
     if count.measure == "hot_share":
         return f"≥ {count.bar:g}"
     return f"≤ floor + {count.bar:g}" if count.over_floor else f"≤ {count.bar:g}"
 
 
+def _column(table: Table, name: str, *, right: bool) -> None:
+    """Add a column; in a narrow terminal the case is what gives way."""
+    table.add_column(name, justify="right" if right else "left", no_wrap=name != "case")
+
+
 def _spread(values: Sequence[float], digits: int) -> str:
-    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+    return f"{min(values):.{digits}f}-{max(values):.{digits}f}"

@@ -77,7 +77,8 @@ def bench(
     if as_json:
         print_json(found.as_json())
     else:
-        report.show(found, Console())
+        output_console = Console()
+        report.show(found, output_console if output_console.is_terminal else Console(width=120))
     if output is not None:
         output.write_text(json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if picture is not None:

@@ -78,14 +78,18 @@ def test_json_has_every_round_and_the_verdicts() -> None:
     assert document["environment"]["postgresql"] == "18.6"
 
 
+def test_json_is_read_again() -> None:
+    assert Report.from_json(json.loads(json.dumps(report().as_json()))) == report()
+
+
 def test_tables_show_figures_bars_and_verdicts() -> None:
     written = StringIO()
     show(report(), Console(width=200, file=written))
     lines = [" ".join(line.split()) for line in written.getvalue().splitlines()]
-    assert "replay client 8 200 150 0.90 0.75 to 1.00 ≥ 0.80 reached" in lines
-    assert "free client 8 200 150 0.90 0.75 to 1.00 - -" in lines
+    assert "replay client 8 200 150 0.90 0.75-1.00 ≥ 0.80 reached" in lines
+    assert "free client 8 200 150 0.90 0.75-1.00 - -" in lines
     assert "replay bytes of WAL 0 12.5 ≤ 0 missed" in lines
-    assert "claim 30.0 10.0 to 50.0 ≤ 40 reached" in lines
+    assert "claim 30.0 10.0-50.0 ≤ 40 reached" in lines
 
 
 @pytest.mark.parametrize("name", ["chart.svg", "chart.png"])
