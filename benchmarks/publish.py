@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from idemdb.bench import chart
-from idemdb.bench.report import MARKS, MEASURES, Count, Report, limit, number
+from idemdb.bench.report import MARKS, MEASURES, Report, limit, number
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "benchmarks/figures.json"
@@ -62,7 +62,7 @@ def load(file: Path) -> Report:
 
 
 if __name__ == "__main__":
-    text = Path(*sys.argv[1:2] or [FIGURES]).read_text(encoding="utf-8")
+    text = (Path(sys.argv[1]) if sys.argv[1:] else FIGURES).read_text(encoding="utf-8")
     FIGURES.write_text(text, encoding="utf-8")
     found = load(FIGURES)
     PAGE.write_text(page(found), encoding="utf-8")

@@ -199,10 +199,10 @@ def show(report: Report, console: Console) -> None:
 
 def _read(kind: type[T], found: dict[str, Any]) -> T:
     """Return an object of its fields; what was computed from them is computed again."""
-    values = {field.name: found[field.name] for field in fields(kind)}
-    return kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    values: dict[str, Any] = {field.name: found[field.name] for field in fields(kind)}
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
 
 
 def _table(title: str) -> Table:
