@@ -9,6 +9,7 @@
 \ir tables/sweep_cursor.sql
 \ir tables/audit.sql
 \ir functions/_claimed_at.sql
+\ir functions/_created_at.sql
 \ir functions/_next_token.sql
 \ir functions/_milliseconds.sql
 \ir functions/_key_lock.sql

@@ -78,9 +78,9 @@ begin
                     perform from idemdb.keys as k where k.scope = p_scope and k.key = p_key;
                 else
                     insert into idemdb.keys (
-                        claim_token, claim_xid, created_at, forget_at, replay_until, lease_until, hold, scope, key, fingerprint
+                        claim_token, claim_xid, forget_at, replay_until, lease_until, hold, scope, key, fingerprint
                     ) values (
-                        v_token, pg_current_xact_id(), v_now, v_now + coalesce(v_keep_for, interval '30 days'),
+                        v_token, pg_current_xact_id(), v_now + coalesce(v_keep_for, interval '30 days'),
                         v_now + coalesce(v_replay_for, interval '24 hours'), v_now + p_lease, coalesce(v_hold, false),
                         p_scope, p_key, p_fingerprint
                     ) on conflict (scope, key) do nothing;

@@ -193,7 +193,7 @@ def test_a_key_taken_over_after_its_window_is_remembered_anew(dsn: str, make_con
     age(
         conn,
         "k",
-        "lease_until = '2020-01-01', created_at = created_at - interval '1 day', forget_at = forget_at - interval '1 day'",
+        "lease_until = '2020-01-01', created_at = now() - interval '1 day', forget_at = forget_at - interval '1 day'",
     )
     for lease in (None, "1 minute"):
         token = claim(conn, "k", lease).claim_token

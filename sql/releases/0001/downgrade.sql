@@ -115,6 +115,8 @@ drop function idemdb._milliseconds;
 
 drop function idemdb._next_token;
 
+drop function idemdb._created_at;
+
 drop function idemdb._claimed_at;
 
 drop table idemdb.audit;

@@ -87,21 +87,19 @@ comment on type idemdb.sweep_result is
 --   lease_until '-infinity'  released
 --   completed_at not null    done, whatever the lease says
 -- Only the primary key is indexed: completion must stay a heap-only (HOT) update, hence also the fillfactor, and an index for
--- expiry would cost every claim 60 bytes of WAL. Wide columns come first so that no byte is lost to alignment.
+-- expiry would cost every claim 60 bytes of WAL. The order of the columns saves bytes, too: wide ones come first, so that none is
+-- lost to alignment, and scope, key and fingerprint last, so that WAL leaves them out of completion's update.
 create table idemdb.keys (
     claim_token bigint not null,
-    claim_xid xid8 not null,
-    created_at timestamptz not null,
+    claim_xid xid8,
     forget_at timestamptz not null,
     replay_until timestamptz not null,
+    created_at timestamptz,
     lease_until timestamptz,
     completed_at timestamptz,
     attempt integer not null default 1,
     status integer,
     hold boolean not null default false,
-    scope text collate "C" not null,
-    key text collate "C" not null,
-    fingerprint bytea not null,
     result jsonb,
     reference text,
     headers jsonb,
@@ -109,14 +107,17 @@ create table idemdb.keys (
     recovery_point text,
     recovery_data jsonb,
     last_error text,
+    scope text collate "C" not null,
+    key text collate "C" not null,
+    fingerprint bytea not null,
     primary key (scope, key)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
 comment on table idemdb.keys is 'One row per idempotency key: who holds it, and the answer to replay. Written by functions only.';
 comment on column idemdb.keys.claim_token is
 'Fencing token: the clock in microseconds at the claim, greater with every takeover. It is also when the present claim was made.';
-comment on column idemdb.keys.claim_xid is 'The transaction that made the present claim.';
-comment on column idemdb.keys.created_at is 'When the key was first claimed.';
+comment on column idemdb.keys.claim_xid is 'The transaction that made the present claim. Null for a key that execute wrote.';
+comment on column idemdb.keys.created_at is 'When the key was first claimed, if its token has changed since.';
 comment on column idemdb.keys.forget_at is 'Until when the key is remembered. Fixed at the claim.';
 comment on column idemdb.keys.replay_until is
 'Until when the answer is kept. Before completion: the claim plus replay_for, from which completion computes its own.';
@@ -208,6 +209,15 @@ comment on function idemdb._claimed_at(bigint) is
 'Internal. When the claim with this token was made: a claim token is the clock in microseconds.';
 
 revoke all on function idemdb._claimed_at(bigint) from public;
+
+-- file: functions/_created_at.sql
+create function idemdb._created_at(p_key idemdb.keys) returns timestamptz
+language sql immutable parallel safe
+return coalesce(p_key.created_at, idemdb._claimed_at(p_key.claim_token));
+
+comment on function idemdb._created_at(idemdb.keys) is 'Internal. When a key was first claimed.';
+
+revoke all on function idemdb._created_at(idemdb.keys) from public;
 
 -- file: functions/_next_token.sql
 -- A token for a claim made now, greater than the one before it even where the clock was set back.
@@ -708,7 +718,7 @@ declare
     v_moved interval := idemdb._claimed_at(v_token) - idemdb._claimed_at(p_row.claim_token);
     -- A key abandoned for longer than it was to be remembered would otherwise be forgotten as soon as it is done.
     v_forget_at timestamptz := case
-        when p_row.forget_at > v_now then p_row.forget_at else v_now + (p_row.forget_at - p_row.created_at)
+        when p_row.forget_at > v_now then p_row.forget_at else v_now + (p_row.forget_at - idemdb._created_at(p_row))
     end;
     v_lock_timeout text := current_setting('lock_timeout');
     v_answer idemdb.claim_result;
@@ -720,6 +730,7 @@ begin
     update idemdb.keys as k
     set claim_token = v_token,
         claim_xid = pg_current_xact_id(),
+        created_at = idemdb._created_at(k),
         attempt = k.attempt + 1,
         lease_until = v_now + p_lease,
         forget_at = v_forget_at,
@@ -831,9 +842,9 @@ begin
                     perform from idemdb.keys as k where k.scope = p_scope and k.key = p_key;
                 else
                     insert into idemdb.keys (
-                        claim_token, claim_xid, created_at, forget_at, replay_until, lease_until, hold, scope, key, fingerprint
+                        claim_token, claim_xid, forget_at, replay_until, lease_until, hold, scope, key, fingerprint
                     ) values (
-                        v_token, pg_current_xact_id(), v_now, v_now + coalesce(v_keep_for, interval '30 days'),
+                        v_token, pg_current_xact_id(), v_now + coalesce(v_keep_for, interval '30 days'),
                         v_now + coalesce(v_replay_for, interval '24 hours'), v_now + p_lease, coalesce(v_hold, false),
                         p_scope, p_key, p_fingerprint
                     ) on conflict (scope, key) do nothing;
@@ -1157,7 +1168,7 @@ begin
     v_record.recovery_data := v_row.recovery_data;
     v_record.reference := v_row.reference;
     v_record.last_error := v_row.last_error;
-    v_record.created_at := v_row.created_at;
+    v_record.created_at := idemdb._created_at(v_row);
     v_record.claimed_at := idemdb._claimed_at(v_row.claim_token);
     -- Many drivers cannot read -infinity.
     v_record.lease_until := nullif(v_row.lease_until, '-infinity');
@@ -1278,27 +1289,28 @@ begin
         select o.replay_for, o.keep_for into v_replay_for, v_keep_for
         from idemdb._claim_options(p_options - 'exclude') as o;
     end if;
+    -- A plain INSERT in a block costs less than ON CONFLICT, which writes its row in two steps. Behind the courtesy lock a
+    -- conflict is as good as impossible.
     insert into idemdb.keys (
-        claim_token, claim_xid, created_at, forget_at, replay_until, completed_at, scope, key, fingerprint,
-        status, headers, body, result, reference
+        claim_token, forget_at, replay_until, completed_at, result, reference, headers, body, status,
+        scope, key, fingerprint
     ) values (
-        p_answer.claim_token, pg_current_xact_id(), p_answer.claimed_at,
-        p_answer.claimed_at + coalesce(v_keep_for, interval '30 days'),
-        least(v_now + coalesce(v_replay_for, interval '24 hours'), p_answer.claimed_at + v_keep_for),
-        v_now, p_scope, p_key, p_fingerprint,
-        p_answer.status, p_answer.headers, p_answer.body, p_answer.result, p_answer.reference
-    ) on conflict (scope, key) do nothing;
-    if found then
-        return v_now;
-    end if;
-
-    perform from idemdb.keys as k
-    where k.scope = p_scope and k.key = p_key and k.claim_xid = pg_current_xact_id_if_assigned();
-    if found then
-        perform idemdb._refuse_claim(p_scope, p_key);
-    end if;
-    raise exception 'key "%" in scope "%" was claimed while its function ran', p_key, p_scope
-        using errcode = 'serialization_failure', hint = 'Repeat the transaction: the key then tells what became of it.';
+        p_answer.claim_token, p_answer.claimed_at + coalesce(v_keep_for, interval '30 days'),
+        least(v_now + coalesce(v_replay_for, interval '24 hours'), p_answer.claimed_at + v_keep_for), v_now,
+        p_answer.result, p_answer.reference, p_answer.headers, p_answer.body, p_answer.status,
+        p_scope, p_key, p_fingerprint
+    );
+    return v_now;
+exception
+    when unique_violation then
+        perform from idemdb.keys as k
+        where k.scope = p_scope and k.key = p_key and k.claim_xid = pg_current_xact_id_if_assigned();
+        if found then
+            perform idemdb._refuse_claim(p_scope, p_key);
+        end if;
+        raise exception 'key "%" in scope "%" was claimed while its function ran', p_key, p_scope
+            using errcode = 'serialization_failure',
+            hint = 'Repeat the transaction: the key then tells what became of it.';
 end;
 $$;
 
@@ -1426,6 +1438,7 @@ begin
     if p_action = 'completed' then
         update idemdb.keys as k
         set claim_token = v_token,
+            created_at = idemdb._created_at(k),
             completed_at = v_now,
             replay_until = least(v_now + (k.replay_until - idemdb._claimed_at(k.claim_token)), k.forget_at),
             status = v_answer.status,
@@ -1439,6 +1452,7 @@ begin
     elsif p_action = 'retry' then
         update idemdb.keys as k
         set claim_token = v_token,
+            created_at = idemdb._created_at(k),
             lease_until = '-infinity',
             replay_until = k.replay_until + (idemdb._claimed_at(v_token) - idemdb._claimed_at(k.claim_token))
         where k.scope = p_scope and k.key = p_key;
@@ -1704,9 +1718,9 @@ select
     k.scope,
     case s.state when 'open' then 'running' else s.state end as state,
     count(*) as keys,
-    min(k.created_at) as oldest_created_at,
-    max(k.created_at) as newest_created_at,
-    clock_timestamp() - min(k.created_at) as oldest_age,
+    min(idemdb._created_at(k)) as oldest_created_at,
+    max(idemdb._created_at(k)) as newest_created_at,
+    clock_timestamp() - min(idemdb._created_at(k)) as oldest_age,
     max(k.attempt) as max_attempt
 from idemdb.keys as k
 cross join lateral (
@@ -1728,7 +1742,7 @@ select
     k.recovery_point,
     k.last_error,
     k.reference,
-    k.created_at,
+    idemdb._created_at(k) as created_at,
     idemdb._claimed_at(k.claim_token) as claimed_at,
     k.lease_until
 from idemdb.keys as k
