@@ -75,7 +75,7 @@ _INSERT = Operation(
         """
         insert into bench.floor (scope, key, fingerprint, result)
         values (:scope, :key, :fingerprint, :request)
-        on conflict (scope, key) do nothing returning created_at
+        on conflict (scope, key) do nothing returning completed_at
         """,
     ),
     FRESH,

@@ -25,8 +25,6 @@ alter table idemdb.keys set (autovacuum_enabled = false);
 create table bench.floor (like idemdb.keys including all) with (fillfactor = 70, autovacuum_enabled = false);
 alter table bench.floor
     alter claim_token set default 1780000000000000,
-    alter claim_xid set default '1',
-    alter created_at set default clock_timestamp(),
     alter completed_at set default clock_timestamp(),
     alter replay_until set default clock_timestamp() + interval '24 hours',
     alter forget_at set default clock_timestamp() + interval '30 days';
