@@ -24,7 +24,7 @@ _SETTINGS = (
     "shared_buffers",
     "max_wal_size",
 )
-_COUNTED, _CALLED = 500, 500
+_COUNTED, _CALLED = 300, 500
 
 # Told the title of what is measured next.
 Progress = Callable[[str], object]
