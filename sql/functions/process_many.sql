@@ -1,0 +1,63 @@
+-- One INSERT for the whole batch, in the order of the event keys so that two batches cannot deadlock. What it does not insert
+-- has been seen by somebody whose transaction has committed; nothing of that row is needed but whether it is dead.
+create function idemdb.process_many(p_consumer text, p_event_ids text[], p_occurred_at timestamptz[] default null)
+returns setof idemdb.event_result
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_consumer integer := idemdb._consumer_hash(p_consumer);
+    v_now timestamptz := clock_timestamp();
+    v_keep_for interval;
+    v_fresh uuid[];
+begin
+    perform idemdb._check_events(p_consumer, p_event_ids, p_occurred_at);
+    v_keep_for := idemdb._settings_of('consumer', p_consumer) ->> 'keep_for';
+
+    with fresh as (
+        insert into idemdb.inbox (forget_at, event_key, consumer)
+        select greatest(max(e.occurred_at), v_now) + v_keep_for, k.event_key, v_consumer
+        from unnest(p_event_ids, p_occurred_at) as e (event_id, occurred_at)
+        cross join lateral (select idemdb._event_key(p_consumer, e.event_id)) as k (event_key)
+        where coalesce(e.occurred_at >= v_now - v_keep_for, true)
+        group by k.event_key
+        order by k.event_key
+        on conflict (consumer, event_key) do nothing
+        returning event_key
+    )
+    select coalesce(array_agg(f.event_key), '{}') into v_fresh from fresh as f;
+    if v_fresh <> '{}' then
+        delete from idemdb.event_failures as f where f.consumer = p_consumer and f.event_id = any (p_event_ids)
+            and idemdb._event_key(p_consumer, f.event_id) = any (v_fresh);
+    end if;
+
+    return query
+    select
+        e.item::integer,
+        e.event_id,
+        case
+            when f.event_key is not null and row_number() over (partition by e.event_key order by e.item) = 1 then 'first_seen'
+            when f.event_key is not null then 'duplicate'
+            when i.dead then 'dead'
+            when i.event_key is null and e.occurred_at < v_now - v_keep_for then 'too_old'
+            else 'duplicate'
+        end
+    from (
+        select g.event_id, g.occurred_at, g.item, idemdb._event_key(p_consumer, g.event_id) as event_key
+        from unnest(p_event_ids, p_occurred_at) with ordinality as g (event_id, occurred_at, item)
+    ) as e
+    left join unnest(v_fresh) as f (event_key) on f.event_key = e.event_key
+    left join idemdb.inbox as i
+        on f.event_key is null and i.consumer = v_consumer and i.event_key = e.event_key
+    order by e.item;
+end;
+$$;
+
+comment on function idemdb.process_many(text, text[], timestamptz[]) is
+'Tell for a whole batch of events which of them a consumer sees for the first time, and remember them with this transaction''s commit.
+
+p_occurred_at: null, or one time (or null) per event. One answer per position; of an event that stands in the batch twice the first position is first_seen. Never deadlocks with another batch of the same consumer.
+Outcomes: as in process().
+Errors: ID004 invalid argument (the position is named); 25006; 40001.';
+
+revoke all on function idemdb.process_many(text, text[], timestamptz[]) from public;

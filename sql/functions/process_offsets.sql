@@ -1,0 +1,50 @@
+create function idemdb.process_offsets(p_consumer text, p_stream text, p_offsets bigint[], p_floor bigint default null)
+returns bigint[]
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_given int8multirange;
+    v_seen int8multirange;
+    v_fresh bigint[];
+begin
+    perform idemdb._check_names('consumer', p_consumer, 'stream', p_stream);
+    perform idemdb._check_offsets(p_offsets, p_floor);
+    select coalesce(range_agg(int8range(o, o, '[]')), '{}') into v_given from unnest(p_offsets) as o;
+    if p_floor > 0 then
+        v_given := v_given + int8multirange(int8range(0, p_floor));
+    end if;
+
+    -- A batch that was seen as a whole writes nothing and waits for nobody.
+    select s.seen into v_seen from idemdb.streams as s where s.consumer = p_consumer and s.stream = p_stream;
+    if v_given <@ coalesce(v_seen, '{}') then
+        return '{}';
+    end if;
+    perform idemdb._check_writable('process offsets');
+    if v_seen is null then
+        perform idemdb._settings_of('consumer', p_consumer);
+        insert into idemdb.streams (consumer, stream) values (p_consumer, p_stream)
+        on conflict (consumer, stream) do nothing;
+    end if;
+    select s.seen into v_seen from idemdb.streams as s
+    where s.consumer = p_consumer and s.stream = p_stream for update;
+
+    if p_floor > 0 then
+        v_seen := v_seen + int8multirange(int8range(0, p_floor));
+    end if;
+    select coalesce(array_agg(distinct o order by o), '{}') into v_fresh
+    from unnest(p_offsets) as o where not v_seen @> o;
+    update idemdb.streams as s set seen = v_seen + v_given
+    where s.consumer = p_consumer and s.stream = p_stream and s.seen <> v_seen + v_given;
+    return v_fresh;
+end;
+$$;
+
+comment on function idemdb.process_offsets(text, text, bigint[], bigint) is
+'Tell which offsets of a numbered stream (a Kafka partition, a replication slot) a consumer sees for the first time, and remember them with this transaction''s commit.
+
+Exact for batches out of order, overlapping and with gaps. Everything below p_floor counts as seen, which keeps the state of a stream with gaps small. A stream is processed by one transaction at a time: competing consumers use process_many().
+Returns the new offsets, ascending.
+Errors: ID004 null, negative or too large offsets; 25006; 40001 under REPEATABLE READ.';
+
+revoke all on function idemdb.process_offsets(text, text, bigint[], bigint) from public;
