@@ -44,7 +44,7 @@ class AsyncOp(flows.Work):
         """Say whether the claim is known to have passed to another holder: then stop."""
         return self._lost or (self._renewal is not None and self._renewal.lost)
 
-    async def step(self, name: str, function: Callable[[], Awaitable[T] | T]) -> T:
+    async def step(self, name: str, function: Callable[[], Awaitable[T]]) -> T:
         """Call the outside world once: an answer that is remembered is returned, without calling again.
 
         :param name: of the step, unique in the run.
@@ -94,7 +94,7 @@ class AsyncIdem:
         self,
         scope: str,
         key: str,
-        handler: Callable[[AsyncOp], Awaitable[T | Answer] | T | Answer],
+        handler: Callable[[AsyncOp], Awaitable[T | Answer]],
         *,
         request: Any = None,
         lease: Seconds | None = None,

@@ -172,7 +172,9 @@ def _report(error: BaseException) -> _Report | None:
     error = getattr(error, "orig", None) or error
     diag = getattr(error, "diag", None)
     if diag is not None:
-        return _Report(diag.sqlstate, diag.message_primary or "", diag.message_hint, diag.message_detail)
+        # An error that the driver made itself has only its class's.
+        sqlstate = diag.sqlstate or getattr(error, "sqlstate", None)
+        return _Report(sqlstate, diag.message_primary or "", diag.message_hint, diag.message_detail)
     # SQLAlchemy keeps asyncpg's own error as the cause of the one it makes for its DBAPI.
     if not hasattr(error, "hint") and error.__cause__ is not None and hasattr(error.__cause__, "hint"):
         error = error.__cause__
@@ -232,6 +234,8 @@ _GONE = {
     ("psycopg2", "OperationalError"),
     ("asyncpg", "ConnectionDoesNotExistError"),
 }
+# What a transaction's block of asyncpg raises instead of the error by which the connection was lost.
+_LEAVING = ("asyncpg", "InterfaceError")
 
 
 def is_transient(error: BaseException) -> bool:
@@ -245,4 +249,7 @@ def is_transient(error: BaseException) -> bool:
     if state is not None:
         return state in _TRANSIENT or state in _CONNECTION_LOST or state.startswith("08")
     error = getattr(error, "orig", None) or error
-    return (type(error).__module__.partition(".")[0], type(error).__name__) in _GONE
+    name = (type(error).__module__.partition(".")[0], type(error).__name__)
+    if name == _LEAVING and error.__context__ is not None:
+        return is_transient(error.__context__)
+    return name in _GONE

@@ -1,8 +1,9 @@
 """Freeze the current tree of sql/ as the next release, or check that nothing frozen was touched.
 
-A release is three files that never change once published: ``upgrade.sql`` (from the release before), ``downgrade.sql`` (back
-to it) and ``roles.sql``. They are put together from the object files in the order of ``sql/install.sql``; what an upgrade has
-to do to tables that hold data is written by hand in ``sql/changes/NNNN-up.sql`` and ``NNNN-down.sql``.
+A release is three files that never change once published: ``upgrade.sql`` (from the release before),
+``downgrade.sql`` (back to it) and ``roles.sql``. They are put together from the object files in the order of
+``sql/install.sql``; what an upgrade has to do to tables that hold data is written by hand in
+``sql/changes/NNNN-up.sql`` and ``NNNN-down.sql``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def section(file: str, text: str, *, replace: bool = False) -> str:
     """Return one object as a section of an upgrade or downgrade."""
     if replace:
         if not file.startswith(("functions/", "views/")):
-            raise SystemExit(f"{file} changed: write what happens to it in sql/changes and freeze it again there")
+            raise SystemExit(
+                f"{file} changed: write what happens to it in sql/changes and freeze it again there"
+            )
         text = re.sub(r"^create (function|view)", r"create or replace \1", text, count=1, flags=re.MULTILINE)
     return f"{SECTION}{file}\n{text.strip()}\n"
 
@@ -88,12 +91,16 @@ def sums() -> str:
 
 def main() -> None:
     """Freeze a release (``make release``) or check the frozen ones (``make check``)."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("number", type=int, nargs="?", help="release to freeze; without it the sums are checked")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "number", type=int, nargs="?", help="release to freeze; without it the sums are checked"
+    )
     arguments = parser.parse_args()
     if arguments.number is None:
         if SUMS.read_text() != sums():
-            sys.exit("a released file differs from sql/releases/SHA256SUMS: released SQL is frozen, make a new release")
+            sys.exit("a released file differs from SHA256SUMS: released SQL is frozen, make a new release")
         return
     folder = RELEASES / f"{arguments.number:04d}"
     folder.mkdir(parents=True, exist_ok=True)

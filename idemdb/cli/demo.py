@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.console import Console
 from idemdb import resources
 from idemdb.cli.common import ExitCode, Failure, Unusable, json_option, parse_dsn, print_json
 from idemdb.demo import report
-from idemdb.demo.database import TlsRequiredError
+from idemdb.demo.database import ServerError
 from idemdb.demo.display import Display
 from idemdb.demo.requests import InputError, PaymentRequest, read
 from idemdb.demo.run import run
@@ -66,7 +67,7 @@ def demo(dsn: str | None, as_json: bool, requests: list[PaymentRequest], workers
     try:
         with _interruptible():
             result = run(requests, dsn=dsn, workers=workers, seed=seed, display=display)
-    except (EmbeddedError, TlsRequiredError) as error:
+    except (EmbeddedError, ServerError) as error:
         raise Unusable(str(error)) from error
     except DemoError as error:
         raise Failure(str(error)) from error
@@ -81,15 +82,14 @@ def demo(dsn: str | None, as_json: bool, requests: list[PaymentRequest], workers
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let a closed terminal and SIGTERM end the block as Ctrl-C does: with everything put away."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in signals]
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # also where a shell in the background ignores it
-    for number in signals[1:]:
-        signal.signal(number, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    # A shell ignores SIGINT for what it runs in the background; nohup's ignored SIGHUP is respected.
+    handlers: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            handlers[ending] = lambda _number, _frame: signal.raise_signal(signal.SIGINT)
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)

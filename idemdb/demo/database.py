@@ -34,8 +34,8 @@ create table {schema}.charges (
 comment on column {schema}.charges.request is 'line of the input file whose request made the charge';"""
 
 
-class TlsRequiredError(Exception):
-    """The DSN insists on TLS, but the demo cuts connections by a proxy that has to read them."""
+class ServerError(Exception):
+    """The demo cannot use this server."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,14 @@ def database(dsn: str) -> Iterator[Database]:
     """Create a database beside the one of the DSN, and drop it after the block, whatever happened.
 
     :param dsn: of a server; the role must be allowed to create databases.
-    :raises TlsRequiredError: when the DSN insists on TLS.
-    :raises psycopg.Error: when the server cannot be reached or refuses.
+    :raises ServerError: when the DSN insists on TLS, or the role may not create databases.
+    :raises psycopg.Error: when the server cannot be reached or refuses otherwise.
     """
     mode = conninfo_to_dict(dsn).get("sslmode")
     if mode in ("require", "verify-ca", "verify-full"):
-        raise TlsRequiredError(f"{TlsRequiredError.__doc__} (sslmode={mode})")
+        raise ServerError(
+            f"The DSN insists on TLS (sslmode={mode}), but the demo's proxy must read what it cuts."
+        )
     name = f"idemdb_demo_{secrets.token_hex(4)}"
     with psycopg.connect(dsn, autocommit=True) as connection:
         info = connection.info
@@ -104,13 +106,25 @@ def database(dsn: str) -> Iterator[Database]:
         version = info.parameter_status("server_version") or ""
         found = Database(own, version.partition(" ")[0], info.hostaddr or info.host, info.port)
     try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        _create(dsn, name)
         yield found
     finally:
         with psycopg.connect(dsn, autocommit=True) as connection:
             drop = sql.SQL("drop database if exists {} with (force)")
             connection.execute(drop.format(sql.Identifier(name)))
+
+
+def _create(dsn: str, name: str) -> None:
+    """Create a database."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        try:
+            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        except psycopg.errors.InsufficientPrivilege as error:
+            user = connection.info.user
+            raise ServerError(
+                f"The demo makes a database of its own, but {user} may not: alter role {user} createdb, "
+                "or leave --dsn out."
+            ) from error
 
 
 def install(database: Database) -> int:

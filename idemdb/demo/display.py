@@ -18,7 +18,7 @@ from idemdb.demo.requests import PaymentRequest
 from idemdb.demo.service import Progress
 
 _EVENTS_SHOWN: Final = 6
-_BAR_WIDTH: Final = 24
+_BAR_WIDTH: Final = 16
 
 
 class Display:
@@ -39,13 +39,13 @@ class Display:
         :param workers: processes of each service.
         """
         payments = len({request.payment for request in requests})
-        self._say(f"[bold]Pay, clicked again and again:[/] {len(requests)} requests for {payments} payments")
-        self._say(
-            f"{workers} worker processes handle them with idemdb, {workers} others without. Some are killed in"
-        )
-        self._say(
-            "the middle of a payment, some lose their connection at COMMIT. What got no answer is sent again."
-        )
+        for line in (
+            f"[bold]Pay, clicked again and again:[/] {len(requests)} requests for {payments} payments.",
+            f"{workers} worker processes handle them with idemdb, {workers} others without.",
+            "Some are killed in the middle of a payment, some lose their connection at COMMIT.",
+            "What got no answer is sent again.",
+        ):
+            self._say(line)
 
     def done(self, what: str) -> None:
         """Say what has been done."""
@@ -89,12 +89,13 @@ class Display:
         table = Table("", *sides, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         table.add_row("requests", *(_bar(len(side.answers), total) for side in sides.values()))
         table.add_row("charges", *(str(side.charges) for side in sides.values()))
-        table.add_row(
-            "payments charged twice or more", *(_bad(side.double_charges) for side in sides.values())
-        )
+        table.add_row("charged twice or more", *(_bad(side.double_charges) for side in sides.values()))
         table.add_row("workers killed", *(str(side.crashes) for side in sides.values()))
-        table.add_row("connections cut at COMMIT", *(str(side.cuts) for side in sides.values()))
-        return Group("", table, "", *(Text.from_markup(event) for event in list(self._events)))
+        table.add_row("connections cut", *(str(side.cuts) for side in sides.values()))
+        events = [Text.from_markup(event, overflow="ellipsis") for event in list(self._events)]
+        for event in events:
+            event.no_wrap = True
+        return Group("", table, "", *events)
 
 
 def _bar(done: int, total: int) -> RenderableType:

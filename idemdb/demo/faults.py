@@ -19,10 +19,10 @@ _REQUESTS_PER_FAULT: Final = 15
 class Fault(Enum):
     """What goes wrong while a request is handled; its value tells the tale."""
 
-    KILL_BEFORE_COMMIT = "killed with SIGKILL after the charge, before COMMIT"
-    CUT_AFTER_COMMIT = "COMMIT's answer lost: connection cut behind it"
-    KILL_AFTER_COMMIT = "killed with SIGKILL after COMMIT, before it answered"
-    CUT_BEFORE_COMMIT = "COMMIT lost: connection cut before it"
+    KILL_BEFORE_COMMIT = "killed after the charge, before COMMIT"
+    CUT_AFTER_COMMIT = "COMMIT's answer lost, connection cut"
+    KILL_AFTER_COMMIT = "killed after COMMIT, before the answer"
+    CUT_BEFORE_COMMIT = "COMMIT lost, connection cut"
 
     @property
     def cut(self) -> Cut | None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from idemdb.demo.ledger import Charge, Numbers
@@ -16,13 +17,13 @@ from idemdb.demo.run import WITH, WITHOUT, Result
 
 _ROWS: Final = (
     ("requests", "requests"),
-    ("payments (different scope and key)", "payments"),
-    ("requests that charged", "charges"),
-    ("charges beyond these, by re-sends after a fault", "charges_by_resends"),
+    ("payments: different scope and key", "payments"),
+    ("charges: requests that charged", "charges"),
+    ("  and again when sent again after a fault", "charges_by_resends"),
     ("replays: answered with the receipt of before", "replays"),
     ("refused: same key, another amount", "refused"),
-    ("crashes survived: workers killed with SIGKILL", "crashes"),
-    ("connections cut around COMMIT", "cuts"),
+    ("crashes survived: workers killed", "crashes"),
+    ("connections cut at COMMIT", "cuts"),
     ("payments charged twice or more", "double_charges"),
     ("payments lost", "lost"),
     ("time per request, ms", "ms_per_request"),
@@ -52,18 +53,15 @@ def show(result: Result, requests: Sequence[PaymentRequest], console: Console) -
     say()
     console.print(_table(result.protected.numbers, result.plain.numbers))
     say()
-    example = _example(requests)
-    if example:
-        for line in _story(example, result):
-            say(line)
-        say()
+    for line in _story(_example(requests, result), result):
+        say(line)
     if result.kept:
         say("[bold green]✓ With idemdb every payment was charged exactly once.[/]")
     else:
         say("[bold red]✗ With idemdb payments were charged twice or lost. Please report this.[/]")
     extra = _extra(result.plain.charges)
     if extra:
-        say(f"[bold red]✗ Without it customers paid {extra} too much.[/]")
+        say(f"[bold red]✗ Without it, customers paid {extra} too much.[/]")
     say(f"  Counted in the database's tables of charges, after {result.seconds:.0f} s of clicks and faults.")
     say()
     say("Next: write it yourself in ten lines, docs/tutorial/first-key.md")
@@ -91,28 +89,31 @@ def _cell(name: str, value: float) -> str:
     return str(value)
 
 
-def _example(requests: Sequence[PaymentRequest]) -> list[PaymentRequest]:
-    """Return the clicks of a payment that was clicked three times; empty where there is none."""
+def _example(requests: Sequence[PaymentRequest], result: Result) -> list[PaymentRequest]:
+    """Return the clicks of a payment that was clicked three times, with a fault if there is such a one."""
     clicks: dict[tuple[str, str], list[PaymentRequest]] = defaultdict(list)
     for request in requests:
         clicks[request.payment].append(request)
     same = (found for found in clicks.values() if len({(one.amount, one.currency) for one in found}) == 1)
-    return next((found for found in same if len(found) == 3), [])
+    three = [found for found in same if len(found) == 3]
+    return max(three, key=lambda found: found[0].number in result.faults, default=[])
 
 
 def _story(clicks: Sequence[PaymentRequest], result: Result) -> list[str]:
     """Tell what became of three clicks."""
+    if not clicks:
+        return []
     one = clicks[0]
-    lines = ", ".join(str(click.number) for click in clicks)
-    told = [
-        f"For example {one.scope} clicked three times (lines {lines}), {_money(one.amount, one.currency)}:"
-    ]
+    lines, price = ", ".join(str(click.number) for click in clicks), _money(one.amount, one.currency)
+    told = [f"For example {escape(one.scope)}, three clicks for {price} (lines {lines})"]
+    if one.number in result.faults:
+        told.append(f"  ⚡ line {one.number}: {result.faults[one.number].value}; so it was sent again")
     for name, side in ((WITH, result.protected), (WITHOUT, result.plain)):
         charges = [charge for charge in side.charges if (charge.scope, charge.key) == one.payment]
         times = "once" if len(charges) == 1 else f"{len(charges)} times"
         total = _money(sum(charge.amount for charge in charges), one.currency)
         told.append(f"  {name:<12} charged {times}, {total}")
-    return told
+    return [*told, ""]
 
 
 def _extra(charges: Sequence[Charge]) -> str:

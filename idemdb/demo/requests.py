@@ -27,7 +27,7 @@ class PaymentRequest:
     :param number: its line in the file, from 1.
     :param scope: user and operation.
     :param key: the idempotency key: clicks with an equal scope and key are one payment.
-    :param amount: in the currency's smallest unit.
+    :param amount: in hundredths of the currency: cents.
     :param currency: three capital letters.
     """
 

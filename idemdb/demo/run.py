@@ -12,8 +12,9 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from idemdb.demo import database, faults, ledger
+from idemdb.demo import database, ledger
 from idemdb.demo.display import Display
+from idemdb.demo.faults import Fault, plan
 from idemdb.demo.requests import PaymentRequest
 from idemdb.demo.service import DemoError, Progress, Service
 
@@ -37,10 +38,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Result:
-    """What the demo found."""
+    """What the demo found.
+
+    :param protected: the service with idemdb.
+    :param plain: the one without.
+    :param faults: by the number of the request that met it, in both.
+    :param seconds: of clicks and faults.
+    """
 
     protected: Side
     plain: Side
+    faults: Mapping[int, Fault]
     seconds: float
 
     @property
@@ -60,14 +68,15 @@ def run(
     :param workers: processes of each service.
     :param seed: decides which payments meet a fault.
     :param display: is told what goes on.
-    :raises DemoError: when it cannot be carried through.
+    :raises DemoError: when a worker ends by itself, or a request gets no answer.
+    :raises ServerError, EmbeddedError: when there is no server to use.
     """
     with database.server(dsn) as server, database.database(server) as own:
         display.done(
             f"PostgreSQL {own.version}, " + ("in a database of the demo's own" if dsn else "started")
         )
         display.done(f"idemdb release {database.install(own)}, installed by its migrations")
-        planned = faults.plan(requests, seed)
+        planned = plan(requests, seed)
         services = {
             name: Service(
                 own,
@@ -92,7 +101,7 @@ def run(
             for name, schema in _SCHEMAS.items()
             for charges in [ledger.read(own.dsn, schema)]
         )
-        return Result(protected, plain, seconds)
+        return Result(protected, plain, planned, seconds)
 
 
 async def _serve(

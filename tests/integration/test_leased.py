@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from idemdb import Answer, ClaimLost, InvalidArgument, KeyInProgress, KeyRecord
+from idemdb import Answer, ClaimLost, InvalidArgument, KeyInProgress
 from tests.support.drivers import Kit
 
 
@@ -29,19 +29,6 @@ class Bank:
         return call
 
 
-async def _record(kit: Kit, key: str = "k") -> KeyRecord:
-    connection = await kit.open()
-    async with kit.transaction(connection) as idem:
-        record: KeyRecord = await idem.lookup("s", key)
-    return record
-
-
-async def _work(kit: Kit) -> list[int]:
-    connection = await kit.open()
-    async with kit.transaction(connection):
-        return [n for (n,) in await kit.sql(connection, "select n from work order by n")]
-
-
 @pytest.fixture(params=[False, True], ids=["transactions", "autocommit"])
 async def connection(request: pytest.FixtureRequest, kit: Kit) -> Any:
     if request.param and "Alchemy" in type(kit).__name__:
@@ -55,7 +42,7 @@ async def test_steps_are_remembered_and_the_answer_replayed(kit: Kit, connection
     async def handler(op: Any) -> Any:
         await kit.sql(connection, "insert into work values (1)")
         first = await op.step("charge", bank.charge())
-        seen = (await _record(kit)).state, (await _record(kit)).recovery_point, await _work(kit)
+        seen = kit.record().state, kit.record().recovery_point, kit.work()
         await kit.sql(connection, "insert into work values (2)")
         again = await op.step("charge", bank.charge())
         second = await op.step("mail", bank.charge("mail"))
@@ -67,7 +54,7 @@ async def test_steps_are_remembered_and_the_answer_replayed(kit: Kit, connection
     assert outcome.value == [True, 2, ["running", "charge", [1]]]
     assert (await idem.run("s", "k", handler, lease=60, request=[1])).value == outcome.value
     assert bank.calls == ["charge", "mail"]
-    assert await _work(kit) == [1, 2]
+    assert kit.work() == [1, 2]
 
 
 async def test_a_finished_step_is_not_called_again_after_a_crash(kit: Kit) -> None:
@@ -91,13 +78,13 @@ async def test_a_finished_step_is_not_called_again_after_a_crash(kit: Kit) -> No
     with pytest.raises(Exception, match=r"terminat|closed|connection"):
         await kit.idem(crashed).run("s", "k", crashing, lease=60)
     # SQLAlchemy's Connection connects again by itself, and so can still give the claim back.
-    assert (await _record(kit)).state in ("running", "released")
-    kit.age("s", "k", 61)
+    assert kit.record().state in ("running", "released")
+    kit.age("k", 61)
     outcome = await kit.idem(await kit.open()).run("s", "k", resuming, lease=60)
     assert outcome.value == [1, 2]
     assert outcome.claim.attempt == 2
     assert bank.calls == ["charge", "mail"]
-    assert await _work(kit) == []
+    assert kit.work() == []
 
 
 async def test_a_handler_that_raises_releases_with_the_error(kit: Kit, connection: Any) -> None:
@@ -111,9 +98,9 @@ async def test_a_handler_that_raises_releases_with_the_error(kit: Kit, connectio
     idem = kit.idem(connection)
     with pytest.raises(ZeroDivisionError):
         await idem.run("s", "k", failing, lease=60, abandoned="hold")
-    record = await _record(kit)
+    record = kit.record()
     assert (record.state, record.last_error) == ("released", "ZeroDivisionError: no luck")
-    assert await _work(kit) == []
+    assert kit.work() == []
     with pytest.raises(ZeroDivisionError):
         await idem.run("s", "k", failing, lease=60)
     assert bank.calls == ["charge"]
@@ -132,9 +119,9 @@ async def test_a_foreign_call_of_unknown_end_is_held(
     idem = kit.idem(connection)
     with pytest.raises(TimeoutError):
         await idem.run("s", "k", handler, lease=60, abandoned=abandoned)
-    assert (await _record(kit)).state == state
-    kit.age("s", "k", 61)
-    assert (await _record(kit)).state == ("unresolved" if abandoned == "hold" else "released")
+    assert kit.record().state == state
+    kit.age("k", 61)
+    assert kit.record().state == ("unresolved" if abandoned == "hold" else "released")
 
 
 async def test_an_answer_whose_remembering_fails_is_held(kit: Kit, connection: Any) -> None:
@@ -143,7 +130,7 @@ async def test_an_answer_whose_remembering_fails_is_held(kit: Kit, connection: A
 
     with pytest.raises(InvalidArgument):
         await kit.idem(connection).run("s", "k", handler, lease=60, abandoned="hold")
-    assert (await _record(kit)).state == "running"
+    assert kit.record().state == "running"
 
 
 async def test_an_answer_that_is_raised_keeps_the_steps(kit: Kit, connection: Any) -> None:
@@ -158,13 +145,13 @@ async def test_an_answer_that_is_raised_keeps_the_steps(kit: Kit, connection: An
 
     outcome = await kit.idem(connection).run("s", "k", handler, lease=60, abandoned="hold")
     assert (outcome.value, outcome.claim.status) == ("declined", 402)
-    assert (await _record(kit)).state == "done"
-    assert await _work(kit) == [1]
+    assert kit.record().state == "done"
+    assert kit.work() == [1]
 
 
 async def _take_over(kit: Kit) -> None:
     """Let another holder take the key over while it is held."""
-    kit.age("s", "k", 61)
+    kit.age("k", 61)
     other = kit.idem(await kit.open(autocommit=True))
     claim = await other.claim("s", "k", lease=60)
     assert claim.attempt == 2
@@ -186,9 +173,9 @@ async def test_a_late_holder_makes_no_foreign_call(kit: Kit, connection: Any) ->
         await kit.idem(connection).run("s", "k", handler, lease=60)
     assert (caught.value.scope, caught.value.key) == ("s", "k")
     assert bank.calls == []
-    record = await _record(kit)
+    record = kit.record()
     assert (record.state, record.attempt, record.last_error) == ("running", 2, None)
-    assert await _work(kit) == []
+    assert kit.work() == []
 
 
 async def test_a_holder_that_is_late_in_a_step_loses_its_writes(kit: Kit, connection: Any) -> None:
@@ -202,9 +189,9 @@ async def test_a_holder_that_is_late_in_a_step_loses_its_writes(kit: Kit, connec
 
     with pytest.raises(ClaimLost):
         await kit.idem(connection).run("s", "k", handler, lease=60)
-    record = await _record(kit)
+    record = kit.record()
     assert (record.state, record.attempt, record.recovery_point) == ("running", 2, None)
-    assert await _work(kit) == []
+    assert kit.work() == []
 
 
 async def test_a_holder_that_is_late_at_the_end_loses_its_writes(kit: Kit, connection: Any) -> None:
@@ -214,8 +201,8 @@ async def test_a_holder_that_is_late_at_the_end_loses_its_writes(kit: Kit, conne
 
     with pytest.raises(ClaimLost):
         await kit.idem(connection).run("s", "k", handler, lease=60)
-    assert (await _record(kit)).state == "running"
-    assert await _work(kit) == []
+    assert kit.record().state == "running"
+    assert kit.work() == []
 
 
 async def test_an_open_transaction_is_refused(kit: Kit) -> None:
@@ -224,8 +211,8 @@ async def test_an_open_transaction_is_refused(kit: Kit) -> None:
         await kit.sql(connection, "insert into work values (1)")
         with pytest.raises(InvalidArgument, match="transaction open"):
             await idem.run("s", "k", lambda op: None, lease=60)
-    assert (await _record(kit)).state == "unknown"
-    assert await _work(kit) == [1]
+    assert kit.record().state == "unknown"
+    assert kit.work() == [1]
 
 
 async def test_autocommit_of_sqlalchemy_is_refused(kit: Kit) -> None:
@@ -234,7 +221,7 @@ async def test_autocommit_of_sqlalchemy_is_refused(kit: Kit) -> None:
     idem = kit.idem(await kit.open(autocommit=True))
     with pytest.raises(InvalidArgument, match="autocommit"):
         await idem.run("s", "k", lambda op: None, lease=60)
-    assert (await _record(kit)).state == "unknown"
+    assert kit.record().state == "unknown"
 
 
 async def test_a_running_holder_is_in_progress_for_others(kit: Kit, connection: Any) -> None:
@@ -262,11 +249,11 @@ async def _until(kit: Kit, condition: Any) -> None:
 
 async def test_the_lease_is_renewed_while_the_handler_works(kit: Kit, connection: Any) -> None:
     async def handler(op: Any) -> None:
-        claimed = (await _record(kit)).lease_until
+        claimed = kit.record().lease_until
         assert claimed is not None
 
         async def renewed_twice() -> bool:
-            now = (await _record(kit)).lease_until
+            now = kit.record().lease_until
             return now is not None and (now - claimed).total_seconds() > 0.6
 
         await _until(kit, renewed_twice)
@@ -315,11 +302,11 @@ async def test_a_renewal_that_fails_is_tried_again(
         return factory() if callable(factory) else factory.connect()
 
     async def handler(op: Any) -> None:
-        claimed = (await _record(kit)).lease_until
+        claimed = kit.record().lease_until
         assert claimed is not None
 
         async def renewed() -> bool:
-            now = (await _record(kit)).lease_until
+            now = kit.record().lease_until
             return now is not None and now > claimed
 
         await _until(kit, renewed)
@@ -344,4 +331,4 @@ async def test_cancelling_releases(kit: Kit, connection: Any) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert ((await _record(kit)).state, await _work(kit)) == ("released", [])
+    assert (kit.record().state, kit.work()) == ("released", [])

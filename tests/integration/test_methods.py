@@ -185,7 +185,7 @@ async def test_the_house(kit: Kit) -> None:
     idem = kit.idem(await kit.open(autocommit=True))
     assert await idem.version() >= 1
     claim = await idem.claim("s", "k", lease=60, abandoned="hold")
-    kit.age("s", "k", 61)
+    kit.age("k", 61)
     assert (await idem.claim("s", "k", lease=1)).outcome == "unresolved"
     answer = Answer(status=200, body=b"\x00\xff", reference="looked up")
     assert await idem.resolve("s", "k", "completed", "the bank has it", answer) == "done"

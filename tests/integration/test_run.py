@@ -20,22 +20,6 @@ from idemdb import (
 from tests.support.drivers import Kit
 
 
-async def _work(kit: Kit) -> list[int]:
-    """Return what is committed."""
-    connection = await kit.open()
-    async with kit.transaction(connection):
-        rows = await kit.sql(connection, "select n from work order by n")
-    return [n for (n,) in rows]
-
-
-async def _state(kit: Kit, key: str = "k") -> str:
-    """Return the state of a key that is committed."""
-    connection = await kit.open()
-    async with kit.transaction(connection) as idem:
-        state: str = (await idem.lookup("s", key)).state
-    return state
-
-
 def _insert(kit: Kit, number: int, returned: Any = None) -> Any:
     """Return a handler that inserts a row, and returns, or raises, what is given."""
 
@@ -62,7 +46,7 @@ async def test_the_handler_runs_once_and_its_answer_is_replayed(kit: Kit) -> Non
     assert first.completed_at == second.completed_at
     assert first.claim_token is not None
     assert second == third
-    assert await _work(kit) == [1]
+    assert kit.work() == [1]
 
 
 @pytest.mark.parametrize("value", [b"\x00\xff", None, [], 0, "text", b""])
@@ -80,7 +64,7 @@ async def test_work_and_key_vanish_together(kit: Kit) -> None:
         async with kit.transaction(connection) as idem:
             await idem.run("s", "k", _insert(kit, 1))
             raise ZeroDivisionError
-    assert (await _work(kit), await _state(kit)) == ([], "unknown")
+    assert (kit.work(), kit.record().state) == ([], "unknown")
 
 
 async def test_a_handler_that_raises_leaves_nothing_when_the_caller_commits(kit: Kit) -> None:
@@ -91,7 +75,7 @@ async def test_a_handler_that_raises_leaves_nothing_when_the_caller_commits(kit:
             await idem.run("s", "k", _insert(kit, 2, ZeroDivisionError("no")))
         assert not getattr(caught.value, "__notes__", [])
         await kit.sql(connection, "insert into work values (3)")
-    assert (await _work(kit), await _state(kit)) == ([1, 3], "unknown")
+    assert (kit.work(), kit.record().state) == ([1, 3], "unknown")
     async with kit.transaction(connection) as idem:
         assert (await idem.run("s", "k", _insert(kit, 2))).outcome == "started"
 
@@ -103,7 +87,7 @@ async def test_a_failed_statement_of_the_handler_leaves_nothing_either(kit: Kit)
         with pytest.raises(kit.database_error):
             await idem.run("s", "k", _insert(kit, 1))
         await kit.sql(connection, "insert into work values (2)")
-    assert (await _work(kit), await _state(kit)) == ([1, 2], "unknown")
+    assert (kit.work(), kit.record().state) == ([1, 2], "unknown")
 
 
 async def test_a_failed_statement_that_the_handler_hides_is_no_success(kit: Kit) -> None:
@@ -118,7 +102,7 @@ async def test_a_failed_statement_that_the_handler_hides_is_no_success(kit: Kit)
         with pytest.raises(kit.database_error):
             await idem.run("s", "k", handler)
         await kit.sql(connection, "insert into work values (1)")
-    assert (await _work(kit), await _state(kit)) == ([1], "unknown")
+    assert (kit.work(), kit.record().state) == ([1], "unknown")
 
 
 async def test_an_answer_that_is_raised_rolls_back_the_writes_and_is_stored(kit: Kit) -> None:
@@ -134,7 +118,7 @@ async def test_an_answer_that_is_raised_rolls_back_the_writes_and_is_stored(kit:
     for outcome, name in zip(outcomes, ("started", "replayed"), strict=True):
         assert (outcome.outcome, outcome.value, outcome.claim.status) == (name, {"declined": True}, 402)
         assert (outcome.claim.headers, outcome.claim.reference) == ({"x": "y"}, "r")
-    assert (await _work(kit), await _state(kit)) == ([], "done")
+    assert (kit.work(), kit.record().state) == ([], "done")
 
 
 async def test_an_answer_that_is_returned_keeps_the_writes(kit: Kit) -> None:
@@ -143,7 +127,7 @@ async def test_an_answer_that_is_returned_keeps_the_writes(kit: Kit) -> None:
         async with kit.transaction(connection) as idem:
             outcome = await idem.run("s", "k", _insert(kit, 1, Answer(status=201, body=b"made")))
             assert (outcome.value, outcome.claim.status) == (b"made", 201)
-    assert await _work(kit) == [1]
+    assert kit.work() == [1]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +145,7 @@ async def test_an_answer_that_cannot_be_stored_leaves_nothing(kit: Kit, value: A
         if isinstance(value, Answer):
             with pytest.raises(InvalidArgument):
                 await idem.run("s", "k", raising)
-    assert (await _work(kit), await _state(kit)) == ([], "unknown")
+    assert (kit.work(), kit.record().state) == ([], "unknown")
 
 
 async def test_a_connection_in_autocommit_mode_gets_a_transaction_of_its_own(kit: Kit) -> None:
@@ -171,14 +155,14 @@ async def test_a_connection_in_autocommit_mode_gets_a_transaction_of_its_own(kit
         # There even begin() begins nothing, so that the work would be unprotected.
         with pytest.raises(InvalidArgument, match="autocommit"):
             await idem.run("s", "k", _insert(kit, 1))
-        assert (await _work(kit), await _state(kit)) == ([], "unknown")
+        assert (kit.work(), kit.record().state) == ([], "unknown")
         return
     with pytest.raises(ZeroDivisionError):
         await idem.run("s", "k", _insert(kit, 1, ZeroDivisionError()))
-    assert (await _work(kit), await _state(kit)) == ([], "unknown")
+    assert (kit.work(), kit.record().state) == ([], "unknown")
     assert (await idem.run("s", "k", _insert(kit, 1, "done"))).outcome == "started"
     assert (await idem.run("s", "k", _insert(kit, 2))).value == "done"
-    assert (await _work(kit), await _state(kit)) == ([1], "done")
+    assert (kit.work(), kit.record().state) == ([1], "done")
 
 
 async def test_runs_can_be_nested(kit: Kit) -> None:
@@ -192,8 +176,8 @@ async def test_runs_can_be_nested(kit: Kit) -> None:
             return (await idem.run("s", "inner", _insert(kit, 3))).outcome
 
         assert (await idem.run("s", "k", outer)).value == "replayed"
-    assert await _work(kit) == [1]
-    assert [await _state(kit, key) for key in ("k", "inner", "failing")] == ["done", "done", "unknown"]
+    assert kit.work() == [1]
+    assert [kit.record(key).state for key in ("k", "inner", "failing")] == ["done", "done", "unknown"]
 
 
 async def test_the_handler_knows_its_run(kit: Kit) -> None:
@@ -232,18 +216,18 @@ async def test_where_it_can_neither_run_nor_replay_it_raises(kit: Kit) -> None:
     async with kit.transaction(connection) as idem:
         with pytest.raises(ParameterMismatch):
             await idem.run("s", "k", _insert(kit, 2), request=2)
-    kit.age("s", "k", 25 * 3600)
+    kit.age("k", 25 * 3600)
     async with kit.transaction(connection) as idem:
         with pytest.raises(AnswerExpired) as expired:
             await idem.run("s", "k", _insert(kit, 2), request=1)
     assert (expired.value.reference, expired.value.safe_new_key) == ("order 7", False)
     async with kit.transaction(connection) as idem:
         await idem.claim("s", "held", lease=5, abandoned="hold")
-    kit.age("s", "held", 10)
+    kit.age("held", 10)
     async with kit.transaction(connection) as idem:
         with pytest.raises(Unresolved):
             await idem.run("s", "held", _insert(kit, 2))
-    assert await _work(kit) == [1]
+    assert kit.work() == [1]
 
 
 async def test_options_reach_the_key(kit: Kit) -> None:
@@ -266,7 +250,7 @@ async def test_a_lost_connection_raises_the_handlers_error(kit: Kit) -> None:
     idem = kit.idem(connection)
     with pytest.raises(ZeroDivisionError):
         await idem.run("s", "k", handler)
-    assert await _state(kit) == "unknown"
+    assert kit.record().state == "unknown"
 
 
 async def test_cancelling_leaves_nothing(kit: Kit) -> None:
@@ -287,4 +271,4 @@ async def test_cancelling_leaves_nothing(kit: Kit) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert (await _work(kit), await _state(kit)) == ([1], "unknown")
+    assert (kit.work(), kit.record().state) == ([1], "unknown")

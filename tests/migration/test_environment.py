@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.migration.conftest import Project
 
@@ -62,6 +63,23 @@ def test_several_at_once(project: Project) -> None:
     results = [(*process.communicate(timeout=120), process.returncode) for process in processes]
     assert [result for result in results if result[2]] == []
     assert project.version() == 1
+
+
+def test_an_owner_without_other_rights(project: Project) -> None:
+    """The migrations of many teams run as the owner of the database, who may not create roles."""
+    name = "owner_of_" + str(conninfo_to_dict(project.dsn)["dbname"])
+    with psycopg.connect(project.dsn, autocommit=True) as conn:
+        conn.execute(f"create role {name} login password 'x'".encode())
+        conn.execute(f"alter database {conn.info.dbname} owner to {name}".encode())
+        try:
+            owner = make_conninfo(project.dsn, user=name, password="x")
+            project.idemdb("upgrade", "--dsn", owner)
+            assert project.version() == 1
+            project.idemdb("downgrade", "--dsn", owner)
+            assert project.version() is None
+        finally:
+            conn.execute(f"alter database {conn.info.dbname} owner to current_user".encode())
+            conn.execute(f"drop role {name}".encode())
 
 
 def test_a_script_is_recognised_and_left_alone(project: Project, psql: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,27 @@ def test_a_failure_leaves_nothing_half_installed(release: Path, empty_dsn: str, 
     assert version(empty_dsn) == 1
     with psycopg.connect(empty_dsn) as conn:
         assert conn.execute("select to_regclass('idemdb.two')").fetchone() == (None,)
+
+
+def test_the_second_of_two_waits_and_finds_nothing_to_do(empty_dsn: str) -> None:
+    (statement,) = install.upgrade(1)
+    with psycopg.connect(empty_dsn) as first, psycopg.connect(empty_dsn) as second:
+        first.execute(statement.encode())
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(second.execute, statement.encode())
+            until_blocked(empty_dsn, second.info.backend_pid, by=first.info.backend_pid)
+            first.commit()
+            waiting.result(30)
+        second.commit()
+    assert version(empty_dsn) == 1
+
+
+def until_blocked(dsn: str, pid: int, *, by: int) -> None:
+    deadline = time.monotonic() + 30
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        while conn.execute("select pg_blocking_pids(%s)", [pid]).fetchone() != ([by],):
+            assert time.monotonic() < deadline, "nobody waits"
+            time.sleep(0.01)
 
 
 def test_an_older_foreign_schema_is_left_to_its_tool(release: Path, empty_dsn: str) -> None:

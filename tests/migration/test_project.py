@@ -31,19 +31,16 @@ def test_up_and_down(project: Project, layout: str, driver: str) -> None:
 
     project.alembic("-x", "idemdb_force=yes", "downgrade", "base")
     assert project.version() is None
-    project.alembic("upgrade", "head")
-    assert project.version() == 1
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_offline(project: Project, driver: str, psql: Path) -> None:
     project.start_alembic(driver=driver)
     revision = project.revision(project.idemdb("init"))
-    up = project.run(project.python, "-m", "alembic", "upgrade", "head", "--sql")
+    up = project.alembic("upgrade", "head", "--sql")
     project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=_sql(up))
     assert project.version() == 1
-    assert "(head)" in project.alembic("current")
-    down = project.run(project.python, "-m", "alembic", "downgrade", f"{revision}:base", "--sql")
+    down = project.alembic("downgrade", f"{revision}:base", "--sql")
     project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=_sql(down))
     assert project.version() is None
 
@@ -53,17 +50,10 @@ def _sql(output: str) -> str:
     return "\n".join(line for line in output.splitlines() if not line.startswith("INFO "))
 
 
-def test_an_unknown_answer_to_force_is_refused(project: Project) -> None:
-    project.start_alembic()
-    project.idemdb("init")
-    project.alembic("upgrade", "head")
-    assert "say yes or no" in project.alembic("-x", "idemdb_force=1", "downgrade", "base", code=255)
-    assert project.version() == 1
-
-
 def test_without_roles(project: Project) -> None:
     project.start_alembic()
     project.idemdb("init")
+    assert "say yes or no" in project.alembic("-x", "idemdb_roles=0", "upgrade", "head", code=255)
     project.alembic("-x", "idemdb_roles=no", "upgrade", "head")
     with psycopg.connect(project.dsn) as conn:
         granted = conn.execute("select has_schema_privilege('idemdb_user', 'idemdb', 'usage')").fetchone()
@@ -112,7 +102,8 @@ class TestAutogenerate:
         assert "No new upgrade operations detected" in project.alembic("check")
 
     def test_would_drop_idemdb_else(self, project: Project) -> None:
-        assert "remove_table" in project.alembic("check", code=255)
+        # Its warnings are expected: SQLAlchemy does not know the types of all of our columns.
+        assert "remove_table" in project.run(project.python, "-m", "alembic", "check", code=255)
         assert "alembic-autogenerate" in project.idemdb("doctor", "--json", code=None)
 
 

@@ -34,7 +34,7 @@ ID004 = {
     "options no object": claim(options="'[]'"),
     "unknown option": claim(options='\'{"replay": "1 day"}\''),
     "window no interval": claim(options='\'{"keep_for": "soon"}\''),
-    "window no text": claim(options='\'{"keep_for": true}\''),
+    "window no text": claim(options="'{\"keep_for\": true}'"),
     "window of zero": claim(options='\'{"replay_for": "0"}\''),
     "negative window": claim(options='\'{"replay_for": "-1 day"}\''),
     "keep shorter than replay": claim(options='\'{"replay_for": "2 days", "keep_for": "1 day"}\''),
@@ -103,7 +103,9 @@ CONTENT = """
 def test_refused(statement: str, sqlstate: str, conn: psycopg.Connection[Any]) -> None:
     """SQLSTATE, a message, a HINT; and every row is as before."""
     conn.execute(r"select idemdb.claim('s', 'held', '\x', '1 hour')")
-    conn.execute("update idemdb.keys set claim_xid = '3', lease_until = clock_timestamp() - interval '1 second'")
+    conn.execute(
+        "update idemdb.keys set claim_xid = '3', lease_until = clock_timestamp() - interval '1 second'"
+    )
     conn.execute("create function public.echo(jsonb) returns jsonb language sql as 'select $1'")
     conn.execute("create function public.wrong(jsonb) returns text language sql as 'select $1::text'")
     conn.execute("create function public.many(jsonb) returns setof jsonb language sql as 'select $1'")
@@ -132,4 +134,6 @@ def test_the_bounds_are_octets(size: int, conn: psycopg.Connection[Any]) -> None
 def test_keys_are_bytes(conn: psycopg.Connection[Any]) -> None:
     """Blanks, case and Unicode forms make different keys."""
     for key in ("k", "k ", " k", "K", "\u00e9", "e\u0301"):
-        assert conn.execute(r"select outcome from idemdb.claim('s', %s, '\x')", [key]).fetchone() == ("started",)
+        assert conn.execute(r"select outcome from idemdb.claim('s', %s, '\x')", [key]).fetchone() == (
+            "started",
+        )

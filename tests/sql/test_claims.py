@@ -12,7 +12,9 @@ Connect = Callable[..., psycopg.Connection[Any]]
 CLAIM = r"select * from idemdb.claim('s', %s, '\x', %s, '0', %s)"
 
 
-def claim(conn: psycopg.Connection[Any], key: str, lease: str | None = None, options: str | None = None) -> Any:
+def claim(
+    conn: psycopg.Connection[Any], key: str, lease: str | None = None, options: str | None = None
+) -> Any:
     """Claim a key and return the whole answer as a named row."""
     with conn.cursor(row_factory=psycopg.rows.namedtuple_row) as cursor:
         return cursor.execute(CLAIM, [key, lease, options]).fetchone()
@@ -41,7 +43,12 @@ def test_an_answer_is_replayed_byte_for_byte(dsn: str, make_conn: Connect) -> No
     )
     conn.commit()
     replayed = claim(conn, "k")
-    assert (replayed.outcome, replayed.status, replayed.body, replayed.reference) == ("replayed", 201, body, "payment/7")
+    assert (replayed.outcome, replayed.status, replayed.body, replayed.reference) == (
+        "replayed",
+        201,
+        body,
+        "payment/7",
+    )
     assert replayed.headers == {"Link": ["<a>", "<b>"]}
     assert conn.execute("select result::text from idemdb.lookup('s', 'k')").fetchone() == (
         '{"n": 1.00, "big": 12345678901234567890}',
@@ -68,16 +75,22 @@ def test_a_replay_writes_nothing(dsn: str, make_conn: Connect) -> None:
     before = insert_position()
     for _ in range(20):
         assert claim(conn, "k").outcome == "replayed"
-        assert conn.execute("select outcome from idemdb.execute('s', 'e', 'public.echo', '{}')").fetchone() == ("replayed",)
+        assert conn.execute(
+            "select outcome from idemdb.execute('s', 'e', 'public.echo', '{}')"
+        ).fetchone() == ("replayed",)
     assert conn.execute("select pg_current_xact_id_if_assigned()").fetchone() == (None,)
-    locks = conn.execute("select locktype, mode from pg_locks where pid = pg_backend_pid() and locktype <> 'virtualxid'")
+    locks = conn.execute(
+        "select locktype, mode from pg_locks where pid = pg_backend_pid() and locktype <> 'virtualxid'"
+    )
     assert {mode for _, mode in locks.fetchall()} == {"AccessShareLock"}
     conn.commit()
     wal = judge.execute("select pg_wal_lsn_diff(%s, %s)", [insert_position()[0], before[0]]).fetchone()
     # Whatever else happens in the server in this moment (a snapshot of running transactions) is not ours.
     assert wal is not None and wal[0] < 200
     judge.execute("select pg_stat_force_next_flush()")
-    assert judge.execute("select n_dead_tup from pg_stat_user_tables where relname = 'keys'").fetchone() == (0,)
+    assert judge.execute("select n_dead_tup from pg_stat_user_tables where relname = 'keys'").fetchone() == (
+        0,
+    )
 
 
 def test_windows_come_from_the_options(conn: psycopg.Connection[Any]) -> None:
@@ -92,7 +105,9 @@ def test_windows_come_from_the_options(conn: psycopg.Connection[Any]) -> None:
     }
     for number, (options, expected) in enumerate(cases.items()):
         key = f"k{number}"
-        conn.execute("select idemdb.complete('s', %s, %s)", [key, claim(conn, key, None, options).claim_token])
+        conn.execute(
+            "select idemdb.complete('s', %s, %s)", [key, claim(conn, key, None, options).claim_token]
+        )
         row = conn.execute(f"select {windows} from idemdb.lookup('s', %s)", [key]).fetchone()
         assert row is not None
         assert [round(float(seconds)) for seconds in row] == list(expected), options
@@ -125,7 +140,9 @@ def test_a_mismatch_tells_nothing_of_the_first(conn: psycopg.Connection[Any]) ->
 def test_scopes_never_meet(conn: psycopg.Connection[Any]) -> None:
     """The same key of two users is two keys, also where scope and key together read the same."""
     for scope, key in (("a", "bc"), ("ab", "c"), ("A", "bc")):
-        assert conn.execute(r"select outcome from idemdb.claim(%s, %s, '\x')", [scope, key]).fetchone() == ("started",)
+        assert conn.execute(r"select outcome from idemdb.claim(%s, %s, '\x')", [scope, key]).fetchone() == (
+            "started",
+        )
 
 
 def test_a_takeover_goes_on_with_the_same_request(dsn: str, make_conn: Connect) -> None:
@@ -173,7 +190,11 @@ def test_a_key_taken_over_after_its_window_is_remembered_anew(dsn: str, make_con
     """An abandoned key older than keep_for that then runs is not forgotten at once: its repeat must not run."""
     conn = make_conn(dsn)
     claim(conn, "k", "1 minute", '{"keep_for": "1 hour"}')
-    age(conn, "k", "lease_until = '2020-01-01', created_at = created_at - interval '1 day', forget_at = forget_at - interval '1 day'")
+    age(
+        conn,
+        "k",
+        "lease_until = '2020-01-01', created_at = created_at - interval '1 day', forget_at = forget_at - interval '1 day'",
+    )
     for lease in (None, "1 minute"):
         token = claim(conn, "k", lease).claim_token
         conn.execute("select idemdb.complete('s', 'k', %s)", [token])

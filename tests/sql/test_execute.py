@@ -34,7 +34,9 @@ def shop(conn: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     return conn
 
 
-def execute(conn: psycopg.Connection[Any], key: str, args: str, function: str = "app.pay", options: str | None = None) -> Any:
+def execute(
+    conn: psycopg.Connection[Any], key: str, args: str, function: str = "app.pay", options: str | None = None
+) -> Any:
     """Call execute and return its answer as a named row."""
     with conn.cursor(row_factory=psycopg.rows.namedtuple_row) as cursor:
         return cursor.execute(EXECUTE, [key, function, args, options]).fetchone()
@@ -109,7 +111,9 @@ def test_an_error_is_no_answer(shop: psycopg.Connection[Any]) -> None:
 )
 def test_the_function_cannot_claim_its_own_key(inner: str, shop: psycopg.Connection[Any]) -> None:
     """ID007 at once, not an endless recursion."""
-    shop.execute(f"create function app.again(p jsonb) returns jsonb language sql as $$ select to_jsonb({inner}) $$".encode())
+    shop.execute(
+        f"create function app.again(p jsonb) returns jsonb language sql as $$ select to_jsonb({inner}) $$".encode()
+    )
     with pytest.raises(psycopg.Error, match="already claimed") as caught:
         execute(shop, "k", "{}", "app.again")
     assert caught.value.sqlstate == "ID007"
@@ -164,5 +168,7 @@ def test_null_is_a_result(shop: psycopg.Connection[Any]) -> None:
 
 def test_quoted_names(shop: psycopg.Connection[Any]) -> None:
     """Names are written as in SQL."""
-    shop.execute("""create schema "My App"; create function "My App"."Pay now"(jsonb) returns jsonb language sql as 'select $1'""")
+    shop.execute(
+        """create schema "My App"; create function "My App"."Pay now"(jsonb) returns jsonb language sql as 'select $1'"""
+    )
     assert execute(shop, "k", "{}", '"My App"."Pay now"').outcome == "started"

@@ -40,7 +40,9 @@ SNAPSHOT = """
 def psql(server: Server, dsn: str, *arguments: str) -> None:
     """Run psql in one transaction, stopping at the first error."""
     subprocess.run(
-        [server.psql, "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, *arguments], check=True, capture_output=True
+        [server.psql, "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, *arguments],
+        check=True,
+        capture_output=True,
     )
 
 
@@ -81,7 +83,9 @@ def test_every_downgrade_leaves_what_was_there_before(
         run(number, "upgrade.sql")
 
 
-def test_a_downgrade_refuses_to_forget_keys(dsn: str, make_conn: Callable[..., psycopg.Connection[Any]]) -> None:
+def test_a_downgrade_refuses_to_forget_keys(
+    dsn: str, make_conn: Callable[..., psycopg.Connection[Any]]
+) -> None:
     """Remembered keys are lost only by force."""
     conn = make_conn(dsn)
     conn.execute(r"select idemdb.claim('s', 'k', '\x')")
@@ -120,7 +124,9 @@ def test_released_files_are_frozen(tmp_path: Any) -> None:
     assert subprocess.run([sys.executable, copy], capture_output=True, check=False).returncode == 1
 
 
-def test_a_foreign_schema_is_not_taken_over(empty_dsn: str, make_conn: Callable[..., psycopg.Connection[Any]]) -> None:
+def test_a_foreign_schema_is_not_taken_over(
+    empty_dsn: str, make_conn: Callable[..., psycopg.Connection[Any]]
+) -> None:
     """Somebody who made the schema first could replace our functions: the install refuses."""
     conn = make_conn(empty_dsn)
     conn.execute("create role squatter nologin")
@@ -143,4 +149,6 @@ def test_without_createrole_the_install_says_what_to_run(
     absent = re.sub(r"idemdb_(user|admin|reader)", r"absent_\1", text.split("grant usage")[0])
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
         conn.execute(absent.encode())
-    assert "create role absent_user nologin; create role absent_admin nologin" in (caught.value.diag.message_hint or "")
+    assert "create role absent_user nologin; create role absent_admin nologin" in (
+        caught.value.diag.message_hint or ""
+    )

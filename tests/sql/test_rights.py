@@ -47,7 +47,11 @@ REFUSED = {
         r"select idemdb.claim('s', 'n', '\x')",
         "select idemdb.lookup('s', 'k')",
     ],
-    "nobody": ["select idemdb.version()", r"select idemdb.claim('s', 'n', '\x')", "select * from idemdb.unresolved"],
+    "nobody": [
+        "select idemdb.version()",
+        r"select idemdb.claim('s', 'n', '\x')",
+        "select * from idemdb.unresolved",
+    ],
 }
 PAIRS = [(role, statement) for role, statements in ALLOWED.items() for statement in statements]
 NEVER = [(role, statement) for role, statements in REFUSED.items() for statement in statements]
@@ -82,7 +86,9 @@ def test_a_role_may_not(role: str, statement: str, as_role: Callable[[str], psyc
         as_role(role).execute(statement.encode())
 
 
-def test_execute_runs_with_the_callers_rights(as_role: Callable[[str], psycopg.Connection[Any]], conn: Any) -> None:
+def test_execute_runs_with_the_callers_rights(
+    as_role: Callable[[str], psycopg.Connection[Any]], conn: Any
+) -> None:
     """A function cannot do through execute what its caller may not."""
     conn.execute("create table public.secret (x integer)")
     conn.execute("""
@@ -127,18 +133,27 @@ def test_temporary_objects_hijack_nothing(as_role: Callable[[str], psycopg.Conne
     assert row == ("started",)
 
 
-INJECTIONS = ["'; drop table idemdb.keys; --", "$$; drop table idemdb.keys; $$", 'a"; drop table idemdb.keys; --', "%s%(x)s\\"]
+INJECTIONS = [
+    "'; drop table idemdb.keys; --",
+    "$$; drop table idemdb.keys; $$",
+    'a"; drop table idemdb.keys; --',
+    "%s%(x)s\\",
+]
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_text_is_never_sql(text: str, as_role: Callable[[str], psycopg.Connection[Any]]) -> None:
     """Every text argument is data."""
     conn = as_role("idemdb_user")
-    row = conn.execute(r"select claim_token from idemdb.claim(%s, %s, '\x', '1 minute')", [text, text]).fetchone()
+    row = conn.execute(
+        r"select claim_token from idemdb.claim(%s, %s, '\x', '1 minute')", [text, text]
+    ).fetchone()
     assert row is not None
     conn.execute("select idemdb.checkpoint(%s, %s, %s, %s)", [text, text, row[0], text])
     conn.execute("select idemdb.release(%s, %s, %s, %s)", [text, text, row[0], text])
-    record = conn.execute("select recovery_point, last_error from idemdb.lookup(%s, %s)", [text, text]).fetchone()
+    record = conn.execute(
+        "select recovery_point, last_error from idemdb.lookup(%s, %s)", [text, text]
+    ).fetchone()
     assert record == (text, text)
     with pytest.raises(psycopg.Error, match="function"):
         conn.execute("select idemdb.execute('s', 'n', %s, '{}')", [text])

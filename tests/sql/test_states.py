@@ -62,11 +62,14 @@ class Stage:
     answered_at: Any = None
     open_sessions: list[psycopg.Connection[Any]] = field(default_factory=list)
 
-    def claim(self, *, by: psycopg.Connection[Any] | None = None, lease: str = "null", options: str = "null") -> None:
+    def claim(
+        self, *, by: psycopg.Connection[Any] | None = None, lease: str = "null", options: str = "null"
+    ) -> None:
         """Claim the key in a transaction that stays open."""
         conn = by or self.me
         row = conn.execute(
-            f"select claim_token from idemdb.claim('{SCOPE}', %s, {FINGERPRINT}, {lease}, '0', {options})", [self.key]
+            f"select claim_token from idemdb.claim('{SCOPE}', %s, {FINGERPRINT}, {lease}, '0', {options})",
+            [self.key],
         ).fetchone()
         assert row is not None
         self.token = row[0]
@@ -79,7 +82,9 @@ class Stage:
 
     def checkpoint(self) -> None:
         """Reach a recovery point."""
-        self.me.execute(f"select idemdb.checkpoint('{SCOPE}', %s, %s, 'charged', '{{}}')", [self.key, self.token])
+        self.me.execute(
+            f"select idemdb.checkpoint('{SCOPE}', %s, %s, 'charged', '{{}}')", [self.key, self.token]
+        )
 
     def release(self) -> None:
         """Give a leased claim back."""
@@ -103,7 +108,9 @@ def _past(stage: Stage, columns: str) -> None:
     stage.set(columns)
 
 
-def _leased(stage: Stage, *steps: Callable[[], None], columns: str = "attempt = 1", options: str = "null") -> None:
+def _leased(
+    stage: Stage, *steps: Callable[[], None], columns: str = "attempt = 1", options: str = "null"
+) -> None:
     stage.claim(lease=MINUTE, options=options)
     for step in steps:
         step()
@@ -118,19 +125,27 @@ def _taken_over(stage: Stage) -> None:
     stage.token = old
 
 
+def _open(stage: Stage, lease: str = "null", *, complete: bool = False, commit: bool = False) -> None:
+    stage.claim(lease=lease)
+    if complete:
+        stage.complete()
+    if commit:
+        stage.me.commit()
+
+
 SETUPS: dict[str, Callable[[Stage], None]] = {
     "absent": lambda s: None,
     "open elsewhere": lambda s: s.claim(by=s.other),
     "leased open elsewhere": lambda s: s.claim(by=s.other, lease=MINUTE),
     "open mine": lambda s: s.claim(),
     "leased open mine": lambda s: s.claim(lease=MINUTE),
-    "completed mine": lambda s: (s.claim(), s.complete())[0],
-    "leased completed mine": lambda s: (s.claim(lease=MINUTE), s.complete())[0],
-    "done, never completed": lambda s: (s.claim(), s.me.commit())[0],
-    "done, bound": lambda s: (s.claim(), s.complete(), s.me.commit())[0],
+    "completed mine": lambda s: _open(s, complete=True),
+    "leased completed mine": lambda s: _open(s, MINUTE, complete=True),
+    "done, never completed": lambda s: _open(s, commit=True),
+    "done, bound": lambda s: _open(s, complete=True, commit=True),
     "done, leased": lambda s: _leased(s, s.complete),
     "past replay_for": lambda s: _past(s, "replay_until = clock_timestamp() - interval '1 second'"),
-    "running": lambda s: _leased(s),
+    "running": _leased,
     "abandoned": lambda s: _leased(s, columns=LEASE_OVER),
     "abandoned, checkpoint": lambda s: _leased(s, s.checkpoint, columns=LEASE_OVER),
     "abandoned, hold": lambda s: _leased(s, columns=LEASE_OVER, options=HOLD),

@@ -57,7 +57,9 @@ def test_answers_go_first_and_keys_later(dsn: str, make_conn: Connect) -> None:
     assert sweep(conn, 2) == {"answers": 2, "keys": 0, "complete": {False}}
     assert sweep(conn, 2) == {"answers": 1, "keys": 0, "complete": {True}}
     assert sweep(conn, 2) == {"answers": 0, "keys": 0, "complete": {True}}
-    row = conn.execute(r"select outcome, status, body, reference from idemdb.claim('s', 'k1', '\x')").fetchone()
+    row = conn.execute(
+        r"select outcome, status, body, reference from idemdb.claim('s', 'k1', '\x')"
+    ).fetchone()
     assert row == ("expired", None, None, "payment/7")
     conn.execute("update idemdb.keys set forget_at = now() where key = 'k1'")
     assert sweep(conn, 9)["keys"] == 1
@@ -84,5 +86,7 @@ def test_the_pass_is_recorded(dsn: str, make_conn: Connect) -> None:
     conn = make_conn(dsn, autocommit=True)
     assert conn.execute("select pass_completed_at from idemdb.sweep_cursor").fetchone() == (None,)
     sweep(conn, 1)
-    row = conn.execute("select next_block, pass_completed_at > now() - interval '1 minute' from idemdb.sweep_cursor").fetchone()
+    row = conn.execute(
+        "select next_block, pass_completed_at > now() - interval '1 minute' from idemdb.sweep_cursor"
+    ).fetchone()
     assert row == (0, True)

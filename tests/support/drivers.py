@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from idemdb import AsyncIdem, Idem
+from idemdb import AsyncIdem, Idem, KeyRecord
 from idemdb.flows import Work
 from idemdb.testing import age_key
 
@@ -102,10 +102,20 @@ class Kit(ABC):
             with block:
                 yield self.idem(connection)
 
-    def age(self, scope: str, key: str, seconds: float) -> None:
-        """Make a key older."""
+    def age(self, key: str, seconds: float) -> None:
+        """Make a key of scope ``s`` older."""
         with psycopg.connect(self.dsn) as connection:
-            age_key(connection, scope, key, seconds)
+            age_key(connection, "s", key, seconds)
+
+    def record(self, key: str = "k") -> KeyRecord:
+        """Return what is committed of a key of scope ``s``."""
+        with psycopg.connect(self.dsn) as connection:
+            return Idem(connection).lookup("s", key)
+
+    def work(self) -> list[int]:
+        """Return what is committed of the table ``work``."""
+        with psycopg.connect(self.dsn) as connection:
+            return [n for (n,) in connection.execute("select n from work order by n")]
 
     @abstractmethod
     async def _connect(self, *, autocommit: bool) -> Any:
