@@ -17,6 +17,7 @@
 \ir tables/entity_versions.sql
 \ir tables/outbox_keys.sql
 \ir tables/outbox_messages.sql
+\ir sequences/outbox_token.sql
 \ir functions/_claimed_at.sql
 \ir functions/_next_token.sql
 \ir functions/_milliseconds.sql

@@ -7,7 +7,9 @@ declare
     v_settings jsonb;
 begin
     select s.settings into v_settings from idemdb.settings as s where s.kind = p_kind and s.name = p_name;
-    if not found and pg_try_advisory_xact_lock(idemdb._key_lock('idemdb settings ' || p_kind, p_name)) then
+    if not found and not current_setting('transaction_read_only')::boolean
+        and pg_try_advisory_xact_lock(idemdb._key_lock('idemdb settings ' || p_kind, p_name))
+    then
         insert into idemdb.settings (kind, name, settings, updated_at)
         values (p_kind, p_name, '{}', clock_timestamp()) on conflict (kind, name) do nothing;
     end if;

@@ -11,7 +11,13 @@ begin
     elsif p_action = 'replay' then
         delete from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key and i.dead;
     else
-        update idemdb.inbox as i set dead = false where i.consumer = v_consumer and i.event_key = v_key and i.dead;
+        -- Remembered from now on: a letter may have been dead for longer than keep_for.
+        update idemdb.inbox as i
+        set dead = false,
+            forget_at = greatest(
+                i.forget_at, clock_timestamp() + (idemdb._settings_of('consumer', p_consumer) ->> 'keep_for')::interval
+            )
+        where i.consumer = v_consumer and i.event_key = v_key and i.dead;
     end if;
     return true;
 end;

@@ -30,7 +30,7 @@ $$;
 comment on function idemdb.dead_letter(text, text, text, text) is
 'Decide by hand what becomes of a dead event or message (for idemdb_admin).
 
-p_kind consumer: p_name the consumer, p_id the event id; replay makes the event new again, for when it is delivered once more; drop makes it a duplicate for good. p_kind topic: p_name the topic, p_id the message''s id; replay makes it available at once, drop deletes it, its dedup key stays. Leaves an audit row.
+p_kind consumer: p_name the consumer, p_id the event id; replay makes the event new again, for when it is delivered once more; drop makes it a duplicate, remembered for keep_for from now. p_kind topic: p_name the topic, p_id the message''s id; replay makes it available at once, drop deletes it, its dedup key stays. Leaves an audit row.
 Returns replayed or dropped.
 Errors: ID004 when there is no such dead letter, or an unknown kind or action.';
 

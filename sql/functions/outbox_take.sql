@@ -19,9 +19,8 @@ begin
     perform idemdb._check_writable('take messages');
     v_token := nextval('idemdb.outbox_token');
     return query
-    update idemdb.outbox_messages as m
-    set claim_token = v_token, lease_until = v_now + p_lease, attempt = m.attempt + 1
-    from (
+    -- A query of its own: joined to the update directly, the plan may run it again and take more than the limit.
+    with free as materialized (
         select q.id from idemdb.outbox_messages as q
         where q.topic = p_topic and not q.dead and q.available_at <= v_now and coalesce(q.lease_until <= v_now, true)
             and (q.group_key is null or not exists (
@@ -31,11 +30,18 @@ begin
         order by q.id
         limit p_limit
         for update of q skip locked
-    ) as t
-    where m.topic = p_topic and m.id = t.id
-    returning
-        m.id, m.claim_token, m.dedup_key, m.group_key, m.payload, m.headers, m.attempt, m.created_at,
-        jsonb_build_object('lease_until', m.lease_until);
+    ),
+    taken as (
+        update idemdb.outbox_messages as m
+        set claim_token = v_token, lease_until = v_now + p_lease, attempt = m.attempt + 1
+        from free as f
+        where m.topic = p_topic and m.id = f.id
+        returning m.*
+    )
+    select
+        t.id, t.claim_token, t.dedup_key, t.group_key, t.payload, t.headers, t.attempt, t.created_at,
+        jsonb_build_object('lease_until', t.lease_until)
+    from taken as t order by t.id;
 end;
 $$;
 

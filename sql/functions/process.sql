@@ -26,7 +26,13 @@ begin
         insert into idemdb.inbox (forget_at, event_key, consumer)
         values (greatest(p_occurred_at, v_now) + v_keep_for, v_key, v_consumer) on conflict (consumer, event_key) do nothing;
         if found then
-            delete from idemdb.event_failures as f where f.consumer = p_consumer and f.event_id = p_event_id;
+            -- One that is just being counted stays until it is swept: waiting for process_failed() here would be a deadlock.
+            delete from idemdb.event_failures as f
+            where f.ctid = any (array(
+                select d.ctid from idemdb.event_failures as d
+                where d.consumer = p_consumer and d.event_id = p_event_id
+                for update skip locked
+            ));
             return 'first_seen';
         end if;
     end loop;

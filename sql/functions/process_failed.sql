@@ -28,16 +28,15 @@ begin
         forget_at = excluded.forget_at
     returning f.attempts into v_attempts;
 
-    select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
-    if not found and v_attempts >= (v_settings ->> 'max_attempts')::integer then
+    if v_attempts >= (v_settings ->> 'max_attempts')::integer then
         insert into idemdb.inbox (forget_at, event_key, consumer, dead)
-        values (v_forget_at, v_key, v_consumer, true) on conflict (consumer, event_key) do nothing
-        returning dead into v_dead;
+        values (v_forget_at, v_key, v_consumer, true) on conflict (consumer, event_key) do nothing;
     end if;
+    select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
     if v_dead then
         update idemdb.event_failures as f set dead = true where f.consumer = p_consumer and f.event_id = p_event_id;
         return 'dead';
-    elsif v_dead is not null then
+    elsif not v_dead then
         -- It was handled after all, by a transaction whose commit the caller did not hear of.
         delete from idemdb.event_failures as f where f.consumer = p_consumer and f.event_id = p_event_id;
     end if;

@@ -27,8 +27,14 @@ begin
     )
     select coalesce(array_agg(f.event_key), '{}') into v_fresh from fresh as f;
     if v_fresh <> '{}' then
-        delete from idemdb.event_failures as f where f.consumer = p_consumer and f.event_id = any (p_event_ids)
-            and idemdb._event_key(p_consumer, f.event_id) = any (v_fresh);
+        -- Skips what is just being counted, as process() does.
+        delete from idemdb.event_failures as f
+        where f.ctid = any (array(
+            select d.ctid from idemdb.event_failures as d
+            where d.consumer = p_consumer and d.event_id = any (p_event_ids)
+                and idemdb._event_key(p_consumer, d.event_id) = any (v_fresh)
+            for update skip locked
+        ));
     end if;
 
     return query

@@ -5,19 +5,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_given int8multirange;
+    v_below int8multirange := '{}';
     v_seen int8multirange;
-    v_fresh bigint[];
+    v_fresh int8multirange;
 begin
     perform idemdb._check_names('consumer', p_consumer, 'stream', p_stream);
     perform idemdb._check_offsets(p_offsets, p_floor);
     select coalesce(range_agg(int8range(o, o, '[]')), '{}') into v_given from unnest(p_offsets) as o;
     if p_floor > 0 then
-        v_given := v_given + int8multirange(int8range(0, p_floor));
+        v_below := int8multirange(int8range(0, p_floor));
     end if;
 
     -- A batch that was seen as a whole writes nothing and waits for nobody.
     select s.seen into v_seen from idemdb.streams as s where s.consumer = p_consumer and s.stream = p_stream;
-    if v_given <@ coalesce(v_seen, '{}') then
+    if v_given + v_below <@ coalesce(v_seen, '{}') then
         return '{}';
     end if;
     perform idemdb._check_writable('process offsets');
@@ -26,17 +27,14 @@ begin
         insert into idemdb.streams (consumer, stream) values (p_consumer, p_stream)
         on conflict (consumer, stream) do nothing;
     end if;
-    select s.seen into v_seen from idemdb.streams as s
+    select s.seen + v_below into v_seen from idemdb.streams as s
     where s.consumer = p_consumer and s.stream = p_stream for update;
 
-    if p_floor > 0 then
-        v_seen := v_seen + int8multirange(int8range(0, p_floor));
-    end if;
-    select coalesce(array_agg(distinct o order by o), '{}') into v_fresh
-    from unnest(p_offsets) as o where not v_seen @> o;
+    -- Looked up in what is new, which is as small as the batch, not in what was seen.
+    v_fresh := v_given - v_seen;
     update idemdb.streams as s set seen = v_seen + v_given
     where s.consumer = p_consumer and s.stream = p_stream and s.seen <> v_seen + v_given;
-    return v_fresh;
+    return coalesce((select array_agg(distinct o order by o) from unnest(p_offsets) as o where v_fresh @> o), '{}');
 end;
 $$;
 

@@ -35,9 +35,3 @@ comment on column idemdb.outbox_messages.headers is 'What goes with it.';
 comment on column idemdb.outbox_messages.last_error is 'What went wrong the last time.';
 
 revoke all on table idemdb.outbox_messages from public;
-
-create sequence idemdb.outbox_token;
-
-comment on sequence idemdb.outbox_token is 'Claim tokens of outbox_take(): one per take, never twice.';
-
-revoke all on sequence idemdb.outbox_token from public;

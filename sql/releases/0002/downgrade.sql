@@ -112,6 +112,8 @@ drop function idemdb._sweep_event_failures;
 
 drop function idemdb._sweep_inbox;
 
+drop sequence idemdb.outbox_token;
+
 drop table idemdb.outbox_messages;
 
 drop table idemdb.outbox_keys;

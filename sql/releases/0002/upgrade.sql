@@ -179,6 +179,8 @@ comment on column idemdb.outbox_messages.last_error is 'What went wrong the last
 
 revoke all on table idemdb.outbox_messages from public;
 
+-- file: sequences/outbox_token.sql
+-- Not a clock: a take that was rolled back must not share its token with the next.
 create sequence idemdb.outbox_token;
 
 comment on sequence idemdb.outbox_token is 'Claim tokens of outbox_take(): one per take, never twice.';
@@ -342,7 +344,9 @@ declare
     v_settings jsonb;
 begin
     select s.settings into v_settings from idemdb.settings as s where s.kind = p_kind and s.name = p_name;
-    if not found and pg_try_advisory_xact_lock(idemdb._key_lock('idemdb settings ' || p_kind, p_name)) then
+    if not found and not current_setting('transaction_read_only')::boolean
+        and pg_try_advisory_xact_lock(idemdb._key_lock('idemdb settings ' || p_kind, p_name))
+    then
         insert into idemdb.settings (kind, name, settings, updated_at)
         values (p_kind, p_name, '{}', clock_timestamp()) on conflict (kind, name) do nothing;
     end if;
@@ -420,7 +424,13 @@ begin
         insert into idemdb.inbox (forget_at, event_key, consumer)
         values (greatest(p_occurred_at, v_now) + v_keep_for, v_key, v_consumer) on conflict (consumer, event_key) do nothing;
         if found then
-            delete from idemdb.event_failures as f where f.consumer = p_consumer and f.event_id = p_event_id;
+            -- One that is just being counted stays until it is swept: waiting for process_failed() here would be a deadlock.
+            delete from idemdb.event_failures as f
+            where f.ctid = any (array(
+                select d.ctid from idemdb.event_failures as d
+                where d.consumer = p_consumer and d.event_id = p_event_id
+                for update skip locked
+            ));
             return 'first_seen';
         end if;
     end loop;
@@ -498,8 +508,14 @@ begin
     )
     select coalesce(array_agg(f.event_key), '{}') into v_fresh from fresh as f;
     if v_fresh <> '{}' then
-        delete from idemdb.event_failures as f where f.consumer = p_consumer and f.event_id = any (p_event_ids)
-            and idemdb._event_key(p_consumer, f.event_id) = any (v_fresh);
+        -- Skips what is just being counted, as process() does.
+        delete from idemdb.event_failures as f
+        where f.ctid = any (array(
+            select d.ctid from idemdb.event_failures as d
+            where d.consumer = p_consumer and d.event_id = any (p_event_ids)
+                and idemdb._event_key(p_consumer, d.event_id) = any (v_fresh)
+            for update skip locked
+        ));
     end if;
 
     return query
@@ -564,16 +580,15 @@ begin
         forget_at = excluded.forget_at
     returning f.attempts into v_attempts;
 
-    select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
-    if not found and v_attempts >= (v_settings ->> 'max_attempts')::integer then
+    if v_attempts >= (v_settings ->> 'max_attempts')::integer then
         insert into idemdb.inbox (forget_at, event_key, consumer, dead)
-        values (v_forget_at, v_key, v_consumer, true) on conflict (consumer, event_key) do nothing
-        returning dead into v_dead;
+        values (v_forget_at, v_key, v_consumer, true) on conflict (consumer, event_key) do nothing;
     end if;
+    select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
     if v_dead then
         update idemdb.event_failures as f set dead = true where f.consumer = p_consumer and f.event_id = p_event_id;
         return 'dead';
-    elsif v_dead is not null then
+    elsif not v_dead then
         -- It was handled after all, by a transaction whose commit the caller did not hear of.
         delete from idemdb.event_failures as f where f.consumer = p_consumer and f.event_id = p_event_id;
     end if;
@@ -618,19 +633,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_given int8multirange;
+    v_below int8multirange := '{}';
     v_seen int8multirange;
-    v_fresh bigint[];
+    v_fresh int8multirange;
 begin
     perform idemdb._check_names('consumer', p_consumer, 'stream', p_stream);
     perform idemdb._check_offsets(p_offsets, p_floor);
     select coalesce(range_agg(int8range(o, o, '[]')), '{}') into v_given from unnest(p_offsets) as o;
     if p_floor > 0 then
-        v_given := v_given + int8multirange(int8range(0, p_floor));
+        v_below := int8multirange(int8range(0, p_floor));
     end if;
 
     -- A batch that was seen as a whole writes nothing and waits for nobody.
     select s.seen into v_seen from idemdb.streams as s where s.consumer = p_consumer and s.stream = p_stream;
-    if v_given <@ coalesce(v_seen, '{}') then
+    if v_given + v_below <@ coalesce(v_seen, '{}') then
         return '{}';
     end if;
     perform idemdb._check_writable('process offsets');
@@ -639,17 +655,14 @@ begin
         insert into idemdb.streams (consumer, stream) values (p_consumer, p_stream)
         on conflict (consumer, stream) do nothing;
     end if;
-    select s.seen into v_seen from idemdb.streams as s
+    select s.seen + v_below into v_seen from idemdb.streams as s
     where s.consumer = p_consumer and s.stream = p_stream for update;
 
-    if p_floor > 0 then
-        v_seen := v_seen + int8multirange(int8range(0, p_floor));
-    end if;
-    select coalesce(array_agg(distinct o order by o), '{}') into v_fresh
-    from unnest(p_offsets) as o where not v_seen @> o;
+    -- Looked up in what is new, which is as small as the batch, not in what was seen.
+    v_fresh := v_given - v_seen;
     update idemdb.streams as s set seen = v_seen + v_given
     where s.consumer = p_consumer and s.stream = p_stream and s.seen <> v_seen + v_given;
-    return v_fresh;
+    return coalesce((select array_agg(distinct o order by o) from unnest(p_offsets) as o where v_fresh @> o), '{}');
 end;
 $$;
 
@@ -814,9 +827,8 @@ begin
     perform idemdb._check_writable('take messages');
     v_token := nextval('idemdb.outbox_token');
     return query
-    update idemdb.outbox_messages as m
-    set claim_token = v_token, lease_until = v_now + p_lease, attempt = m.attempt + 1
-    from (
+    -- A query of its own: joined to the update directly, the plan may run it again and take more than the limit.
+    with free as materialized (
         select q.id from idemdb.outbox_messages as q
         where q.topic = p_topic and not q.dead and q.available_at <= v_now and coalesce(q.lease_until <= v_now, true)
             and (q.group_key is null or not exists (
@@ -826,11 +838,18 @@ begin
         order by q.id
         limit p_limit
         for update of q skip locked
-    ) as t
-    where m.topic = p_topic and m.id = t.id
-    returning
-        m.id, m.claim_token, m.dedup_key, m.group_key, m.payload, m.headers, m.attempt, m.created_at,
-        jsonb_build_object('lease_until', m.lease_until);
+    ),
+    taken as (
+        update idemdb.outbox_messages as m
+        set claim_token = v_token, lease_until = v_now + p_lease, attempt = m.attempt + 1
+        from free as f
+        where m.topic = p_topic and m.id = f.id
+        returning m.*
+    )
+    select
+        t.id, t.claim_token, t.dedup_key, t.group_key, t.payload, t.headers, t.attempt, t.created_at,
+        jsonb_build_object('lease_until', t.lease_until)
+    from taken as t order by t.id;
 end;
 $$;
 
@@ -932,7 +951,13 @@ begin
     elsif p_action = 'replay' then
         delete from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key and i.dead;
     else
-        update idemdb.inbox as i set dead = false where i.consumer = v_consumer and i.event_key = v_key and i.dead;
+        -- Remembered from now on: a letter may have been dead for longer than keep_for.
+        update idemdb.inbox as i
+        set dead = false,
+            forget_at = greatest(
+                i.forget_at, clock_timestamp() + (idemdb._settings_of('consumer', p_consumer) ->> 'keep_for')::interval
+            )
+        where i.consumer = v_consumer and i.event_key = v_key and i.dead;
     end if;
     return true;
 end;
@@ -996,7 +1021,7 @@ $$;
 comment on function idemdb.dead_letter(text, text, text, text) is
 'Decide by hand what becomes of a dead event or message (for idemdb_admin).
 
-p_kind consumer: p_name the consumer, p_id the event id; replay makes the event new again, for when it is delivered once more; drop makes it a duplicate for good. p_kind topic: p_name the topic, p_id the message''s id; replay makes it available at once, drop deletes it, its dedup key stays. Leaves an audit row.
+p_kind consumer: p_name the consumer, p_id the event id; replay makes the event new again, for when it is delivered once more; drop makes it a duplicate, remembered for keep_for from now. p_kind topic: p_name the topic, p_id the message''s id; replay makes it available at once, drop deletes it, its dedup key stays. Leaves an audit row.
 Returns replayed or dropped.
 Errors: ID004 when there is no such dead letter, or an unknown kind or action.';
 
