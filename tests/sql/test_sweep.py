@@ -15,9 +15,18 @@ FILL = r"""
 """
 
 
-def sweep(conn: psycopg.Connection[Any], limit: int) -> dict[str, Any]:
-    """Sweep once; return removed answers, removed keys, and whether the pass is complete."""
+EVENTS = """
+    insert into idemdb.inbox (forget_at, event_key, consumer)
+    select now() + %s::interval, gen_random_uuid(), 1 from generate_series(1, %s)
+"""
+PASSES = {"answers": "keys", "keys": "keys", "dedup_keys": "outbox_keys", "events": "inbox", "failures": "event_failures"}
+
+
+def sweep(conn: psycopg.Connection[Any], limit: int, table: str = "keys") -> dict[str, Any]:
+    """Sweep once; return how much was removed of each kind in a table, and whether its pass is complete."""
     rows = conn.execute("select what, removed, pass_complete from idemdb.sweep(%s)", [limit]).fetchall()
+    assert {row[0] for row in rows} == set(PASSES)
+    rows = [row for row in rows if PASSES[row[0]] == table]
     return {what: removed for what, removed, _ in rows} | {"complete": {complete for _, _, complete in rows}}
 
 

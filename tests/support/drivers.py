@@ -47,7 +47,9 @@ class Face:
             return attribute
 
         async def method(*args: Any, **options: Any) -> Any:
-            answer = attribute(*[self._handler(arg) if callable(arg) else arg for arg in args], **options)
+            given = [self._handler(arg) if callable(arg) else arg for arg in args]
+            named = {key: self._handler(arg) if callable(arg) else arg for key, arg in options.items()}
+            answer = attribute(*given, **named)
             return await answer if inspect.isawaitable(answer) else answer
 
         return method
@@ -79,6 +81,11 @@ class Kit(ABC):
     def idem(self, connection: Any, **options: Any) -> Any:
         """Return idemdb over a connection."""
         return Face((AsyncIdem if self.waits else Idem)(connection, **options), waits=self.waits)
+
+    def consumer(self, name: str, connect: Any = None) -> Any:
+        """Return a consumer with connections of this kind."""
+        made = (AsyncConsumer if self.waits else Consumer)(name, connect or self.factory())
+        return Face(made, waits=self.waits)
 
     async def open(self, *, autocommit: bool = False) -> Any:
         """Return a new connection, closed at the end of the test."""
