@@ -154,7 +154,9 @@ def test_thirty_days_where_nothing_is_configured(conn: Connection) -> None:
 @pytest.mark.parametrize(
     ("at", "days"), [("null", 3), (AGO.format("2 days"), 3), ("clock_timestamp() + interval '2 days'", 5)]
 )
-def test_it_is_remembered_from_the_later_of_both_times(way: str, at: str, days: int, conn: Connection) -> None:
+def test_it_is_remembered_from_the_later_of_both_times(
+    way: str, at: str, days: int, conn: Connection
+) -> None:
     """keep_for counts from the event's time or its arrival, whichever is later: also for an event of the future."""
     configure(conn, '{"keep_for": "3 days"}')
     if at == "null":

@@ -28,7 +28,9 @@ def add(conn: Connection, key: str, payload: str = "1", group: str | None = None
 def take(conn: Connection, limit: int = 100, lease: str = "1 minute", topic: str = "t") -> list[Any]:
     """Take messages."""
     with conn.cursor(row_factory=namedtuple_row) as cursor:
-        return cursor.execute("select * from idemdb.outbox_take(%s, %s, %s)", [topic, limit, lease]).fetchall()
+        return cursor.execute(
+            "select * from idemdb.outbox_take(%s, %s, %s)", [topic, limit, lease]
+        ).fetchall()
 
 
 def keys(messages: list[Any]) -> list[str]:
@@ -67,7 +69,9 @@ def assert_lost(conn: Connection, call: Callable[[], object]) -> None:
 
 def run_out(conn: Connection) -> None:
     """Let every lease run out."""
-    conn.execute("update idemdb.outbox_messages set lease_until = clock_timestamp() where lease_until is not null")
+    conn.execute(
+        "update idemdb.outbox_messages set lease_until = clock_timestamp() where lease_until is not null"
+    )
 
 
 # -- outbox_add
@@ -87,7 +91,9 @@ def test_a_dedup_key_is_used_once_per_topic(conn: Connection) -> None:
 @pytest.mark.parametrize("payload", ["null", "[]", '"text"', "1.00", '{"n": 12345678901234567890}'])
 def test_a_payload_goes_out_as_it_came_in(payload: str, conn: Connection) -> None:
     add(conn, "k", payload, "g", headers='{"Link": ["<a>"]}')
-    row = conn.execute("select payload::text, headers, group_key from idemdb.outbox_take('t', 1, '1 min')").fetchone()
+    row = conn.execute(
+        "select payload::text, headers, group_key from idemdb.outbox_take('t', 1, '1 min')"
+    ).fetchone()
     assert row == (payload, {"Link": ["<a>"]}, "g")
 
 
@@ -176,7 +182,9 @@ def test_oldest_first_and_no_more_than_asked(conn: Connection) -> None:
     assert take(conn) == []
 
 
-@pytest.mark.parametrize("forbidden", ["hashjoin, mergejoin", "nestloop, mergejoin", "nestloop, hashjoin", "material"])
+@pytest.mark.parametrize(
+    "forbidden", ["hashjoin, mergejoin", "nestloop, mergejoin", "nestloop, hashjoin", "material"]
+)
 def test_the_limit_holds_under_every_plan(forbidden: str, conn: Connection) -> None:
     for number in range(12):
         add(conn, f"k{number}")
@@ -381,7 +389,9 @@ def test_the_overview_counts(conn: Connection) -> None:
     retry(conn, dead)
     take(conn, 1)
     (abandoned,) = take(conn, 1)
-    conn.execute("update idemdb.outbox_messages set lease_until = clock_timestamp() where id = %s", [abandoned.id])
+    conn.execute(
+        "update idemdb.outbox_messages set lease_until = clock_timestamp() where id = %s", [abandoned.id]
+    )
     row = conn.execute("""
         select topic, waiting, delayed, taken, abandoned, dead, oldest_created_at is not null, settings
         from idemdb.outbox_overview

@@ -62,7 +62,14 @@ REFUSED = {
         "create function idemdb.claim() returns void language sql as ''",
         *[
             f"select * from idemdb.{table}"
-            for table in ("inbox", "event_failures", "streams", "entity_versions", "outbox_keys", "outbox_messages")
+            for table in (
+                "inbox",
+                "event_failures",
+                "streams",
+                "entity_versions",
+                "outbox_keys",
+                "outbox_messages",
+            )
         ],
         "insert into idemdb.inbox values (now(), gen_random_uuid(), 1)",
         "delete from idemdb.outbox_messages",
@@ -72,7 +79,12 @@ REFUSED = {
         "select * from idemdb.dead_letters",
         "select idemdb.dead_letter('consumer', 'c', 'dead', 'drop')",
     ],
-    "idemdb_admin": ["update idemdb.keys set claim_token = 1", "delete from idemdb.audit", "delete from idemdb.inbox", "delete from idemdb.outbox_messages"],
+    "idemdb_admin": [
+        "update idemdb.keys set claim_token = 1",
+        "delete from idemdb.audit",
+        "delete from idemdb.inbox",
+        "delete from idemdb.outbox_messages",
+    ],
     "idemdb_reader": [
         "select * from idemdb.keys",
         r"select idemdb.claim('s', 'n', '\x')",
