@@ -166,7 +166,7 @@ def inside(flow: Flow[T]) -> Flow[T]:
     return answer
 
 
-def _one(call: Call[T]) -> Flow[T]:
+def one(call: Call[T]) -> Flow[T]:
     """Make a flow of a call."""
     answer: T = yield call
     return answer
@@ -174,7 +174,7 @@ def _one(call: Call[T]) -> Flow[T]:
 
 def alone(call: Call[T]) -> Flow[T]:
     """Send a call in a transaction of its own."""
-    return inside(_one(call))
+    return inside(one(call))
 
 
 def quietly(*steps: Step | Flow[Any]) -> Generator[Step, Any, str | None]:
