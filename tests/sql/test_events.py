@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.strategies import sized
-from tests.support.wal import writes_nothing
+from tests.support.wal import assert_writes_nothing, wal_of
 
 Connection = psycopg.Connection[Any]
 Connect = Callable[..., Connection]
@@ -180,27 +180,30 @@ def test_a_redelivery_is_never_new_again(conn: Connection) -> None:
 
 
 def test_a_duplicate_writes_nothing(dsn: str, make_conn: Connect) -> None:
-    conn, judge = make_conn(dsn), make_conn(dsn, autocommit=True)
-    events = [f"e{number}" for number in range(50)]
-    process_many(judge, *events)
-    configure(judge, '{"max_attempts": 1}', "d")
-    fail(judge, "dead", consumer="d")
-    process_many(conn, *events)  # first touches may set hint bits
-    process(conn, "dead", consumer="d")
-    with writes_nothing(conn, judge):
-        for event in events:
-            assert process(conn, event) == "duplicate"
-        assert process_many(conn, *events) == ["duplicate"] * 50
-        assert process(conn, "dead", consumer="d") == "dead"
-        assert process(conn, "late", AGO.format("1 year")) == "too_old"
-        assert process_many(conn, "late", at=f"array[{AGO.format('1 year')}]") == ["too_old"]
+    conn = make_conn(dsn)
+    process_many(conn, "e", "f")
+    configure(conn, '{"max_attempts": 1}', "d")
+    fail(conn, "dead", consumer="d")
+    conn.commit()
+    assert process(conn, "late", AGO.format("1 year")) == "too_old"
+    assert_writes_nothing(
+        conn,
+        "process('c', 'e')",
+        "process_many('c', '{e,f,e}')",
+        "process('d', 'dead')",
+        "process_many('d', '{dead}')",
+        f"process('c', 'late', {AGO.format('1 year')})",
+        f"process_many('c', '{{late}}', array[{AGO.format('1 year')}])",
+    )
 
 
 def test_what_is_new_does_write(dsn: str, make_conn: Connect) -> None:
-    """Canary of the test above."""
-    conn, judge = make_conn(dsn), make_conn(dsn, autocommit=True)
-    with pytest.raises(AssertionError), writes_nothing(conn, judge):
-        process(conn, "e")
+    """Canary of the test above; and how much it may be."""
+    conn = make_conn(dsn, autocommit=True)
+    process(conn, "first of the page")
+    assert 0 < wal_of(conn, "process('c', 'e')") < 400
+    with pytest.raises(AssertionError):
+        assert_writes_nothing(make_conn(dsn), "process('c', 'f')")
 
 
 def test_reading_is_enough_for_a_duplicate(dsn: str, make_conn: Connect) -> None:
@@ -415,14 +418,24 @@ def test_streams_and_consumers_do_not_meet(conn: Connection) -> None:
 
 
 def test_seen_offsets_write_nothing(dsn: str, make_conn: Connect) -> None:
-    conn, judge = make_conn(dsn), make_conn(dsn, autocommit=True)
-    offsets(judge, list(range(100)))
-    offsets(conn, [1, 2])
-    with writes_nothing(conn, judge):
-        assert offsets(conn, [5, 3, 5]) == []
-        assert offsets(conn, list(range(100)), 50) == []
-        assert offsets(conn, []) == []
-        assert offsets(conn, [], stream="never used") == []
+    conn = make_conn(dsn)
+    offsets(conn, list(range(100)))
+    conn.commit()
+    assert_writes_nothing(
+        conn,
+        "process_offsets('c', 's', '{5,3,5}')",
+        "process_offsets('c', 's', '{98}', 50)",
+        "process_offsets('c', 's', '{}')",
+        "process_offsets('c', 'never used', '{}')",
+    )
+
+
+def test_a_thousand_offsets_in_order_write_less_than_a_kilobyte(dsn: str, make_conn: Connect) -> None:
+    conn = make_conn(dsn, autocommit=True)
+    offsets(conn, [0])
+    batch = "process_offsets('c', 's', array(select generate_series({}, {})))"
+    wal_of(conn, batch.format(1, 1000))
+    assert 0 < wal_of(conn, batch.format(1001, 2000)) < 1000
 
 
 def test_a_rollback_takes_offsets_back(dsn: str, make_conn: Connect) -> None:
@@ -461,12 +474,10 @@ def test_entities_and_consumers_do_not_meet(conn: Connection) -> None:
 
 
 def test_a_stale_version_writes_nothing(dsn: str, make_conn: Connect) -> None:
-    conn, judge = make_conn(dsn), make_conn(dsn, autocommit=True)
-    advance(judge, 5)
+    conn = make_conn(dsn)
     advance(conn, 5)
-    with writes_nothing(conn, judge):
-        assert advance(conn, 5) == "stale"
-        assert advance(conn, -5) == "stale"
+    conn.commit()
+    assert_writes_nothing(conn, "advance('c', 'x', 5)", "advance('c', 'x', -5)")
 
 
 def test_versions_are_advanced_in_place(dsn: str, make_conn: Connect) -> None:
