@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential, wait_random
 
 from idemdb.calls import outbox
 from idemdb.drivers import adapt
@@ -110,7 +110,7 @@ class Relay:
         self._stopping = False
         self._patience = Retrying(
             retry=retry_if_exception(is_transient),
-            wait=wait_exponential_jitter(initial=0.1, max=5.0, jitter=0.1),
+            wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 0.1),
             stop=lambda _state: self._stopping,
             before_sleep=self._disconnected,
             reraise=True,
@@ -141,6 +141,8 @@ class Relay:
                 if not self._in_hand and (self._stopping or (once and nothing)):
                     return self.counts
                 self._settle(self._answers())
+                if once and not self._in_hand:
+                    self._look_again = 0.0
 
     def _take(self, pool: ThreadPoolExecutor) -> bool:
         """Take as many messages as there is room for, of each topic its share; say whether there are none."""

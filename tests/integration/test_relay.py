@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -278,10 +279,10 @@ class Mailbox:
 @pytest.fixture
 def smtp() -> Iterator[tuple[str, Mailbox]]:
     mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
     controller.start()
-    assert controller.server
-    port = controller.server.sockets[0].getsockname()[1]
     yield f"smtp://127.0.0.1:{port}", mailbox
     controller.stop()
 
@@ -294,7 +295,7 @@ class TestMail:
         add(dsn, "mail", "receipt/1", payload=MAIL, headers={"X-Order": 7, "Message-ID": "<forged@x>"})
         mailbox.refuse = True
         handler = parse(url)
-        relay = Relay(dsn, {"mail": handler}, backoff=SOON)
+        relay = Relay(dsn, {"mail": handler})
         assert relay.run(once=True)["retrying"] == 1
         assert "451" in messages(dsn)[0][3]
         mailbox.refuse = False
@@ -462,7 +463,7 @@ class TestTargets:
         ],
     )
     def test_nonsense_is_refused(self, target: str) -> None:
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"\w"):
             parse(target)
 
     def test_functions(self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
