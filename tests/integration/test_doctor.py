@@ -401,10 +401,7 @@ def test_dead_letters(healthy: str, found: Found) -> None:
         ("available_at = available_at - interval '1 hour', lease_until = clock_timestamp()", 0),
         ("available_at = available_at - interval '1 hour', dead = true", 0),
         ("created_at = created_at - interval '1 hour'", 0),
-        (
-            "available_at = available_at - interval '2 hours', lease_until = available_at - interval '1 hour'",
-            1,
-        ),
+        ("available_at = available_at - interval '2 h', lease_until = available_at - interval '1 h'", 1),
     ],
 )
 def test_nobody_relays(healthy: str, found: Found, damage: str, messages: int) -> None:
