@@ -31,8 +31,9 @@ demo: .venv ## click Pay three times, be charged once; options: make demo ARGS=-
 	@$(BIN)/idemdb demo $(ARGS)
 
 .PHONY: bench
-bench: .venv ## measure idemdb against the floor; options: make bench ARGS=--json
-	@$(BIN)/idemdb bench $(ARGS)
+bench: .venv ## measure idemdb against the floor, with JSON and chart in .cache/bench; options: make bench ARGS=--json
+	@mkdir -p .cache/bench
+	@$(BIN)/idemdb bench --output .cache/bench/latest.json --chart .cache/bench/latest.svg $(ARGS)
 
 .PHONY: test
 test: .venv ## run all tests on PostgreSQL 18; options: make test PYTEST_ARGS='-k claim'

@@ -21,7 +21,7 @@ from idemdb.resources import latest
 
 _AGE = """
 update idemdb.keys
-set created_at = created_at - %(by)s::interval,
+set created_at = coalesce(created_at, to_timestamp(claim_token / 1e6)) - %(by)s::interval,
     completed_at = completed_at - %(by)s::interval,
     lease_until = lease_until - %(by)s::interval,
     replay_until = replay_until - %(by)s::interval,

@@ -19,6 +19,7 @@
 \ir tables/outbox_messages.sql
 \ir sequences/outbox_token.sql
 \ir functions/_claimed_at.sql
+\ir functions/_created_at.sql
 \ir functions/_next_token.sql
 \ir functions/_milliseconds.sql
 \ir functions/_key_lock.sql
@@ -42,7 +43,6 @@
 \ir functions/_recall.sql
 \ir functions/_executes_other.sql
 \ir functions/_await_holder.sql
-\ir functions/_start.sql
 \ir functions/_take_over.sql
 \ir functions/_admit.sql
 \ir functions/fingerprint.sql

@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -176,7 +177,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     """
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(_shown(value) for value in row))
+        # As Text: in a string, rich would take [brackets] for its markup.
+        table.add_row(*(Text(_shown(value)) for value in row))
     if table.row_count:
         # A pipe gets whole lines: cutting a key in two would make it useless.
         console = Console()
@@ -229,6 +231,14 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def printable(text: str) -> str:
+    """Replace control characters, so that a key or an application's name cannot drive the terminal.
+
+    :param text: one line of whoever wrote it.
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
@@ -240,4 +250,4 @@ def _shown(value: Any) -> str:
         return str(timedelta(seconds=round(value.total_seconds())))
     if isinstance(value, bytes):
         return value.hex()
-    return str(value)
+    return printable(str(value))

@@ -31,6 +31,7 @@ from idemdb.errors import Answer
 from idemdb.sync import Idem
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_IDLE_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ANSWER = ("headers", "body", "result", "recovery_data")
 
@@ -197,6 +198,9 @@ def _sweep_pass(dsn: str, limit: int, stop: Stop) -> dict[str, int]:
             for result in results:
                 removed[result.what] = removed.get(result.what, 0) + result.removed
             complete = all(result.pass_complete for result in results)
+            if not complete and not any(result.removed for result in results):
+                # Either nothing was due in this part, or another sweep is at work, which is no use hurrying.
+                stop.wait(_IDLE_SECONDS)
             status.update(f"Sweeping: {sum(removed.values())} removed")
     return removed
 

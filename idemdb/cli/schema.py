@@ -17,6 +17,7 @@ from idemdb.cli.common import (
     engine,
     json_option,
     print_json,
+    printable,
 )
 from idemdb.finding import Finding
 
@@ -172,11 +173,11 @@ def _print_findings(findings: list[Finding], *, verbose: bool) -> None:
         if finding.level == "ok" and not verbose:
             continue
         mark, colour = _MARKS[finding.level]
-        click.secho(f"{mark} {finding.id}: {finding.what}", fg=colour)
+        click.secho(f"{mark} {finding.id}: {printable(finding.what)}", fg=colour)
         if finding.why:
-            click.echo(f"    {finding.why}")
+            click.echo(f"    {printable(finding.why)}")
         for line in finding.mend.splitlines():
-            click.echo(f"    → {line}")
+            click.echo(f"    → {printable(line)}")
     counts = {level: sum(finding.level == level for finding in findings) for level in _MARKS}
     click.echo(", ".join(f"{count} {level}" for level, count in counts.items()))
 

@@ -21,6 +21,9 @@ from idemdb.embedded import EmbeddedPostgres
 PROTECTED: Final = "with_idemdb"
 PLAIN: Final = "without_idemdb"
 
+# Whatever the server's own encoding: SQLAlchemy cannot read text that has none (SQL_ASCII).
+_DATABASE = "create database {} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
+
 _TABLE = """\
 create schema {schema};
 create table {schema}.charges (
@@ -118,7 +121,7 @@ def _create(dsn: str, name: str) -> None:
     """Create a database."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         try:
-            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+            connection.execute(sql.SQL(_DATABASE).format(sql.Identifier(name)))
         except psycopg.errors.InsufficientPrivilege as error:
             user = connection.info.user
             raise ServerError(

@@ -44,7 +44,7 @@ class Numbers:
     :param refused: requests that were refused: the key belongs to another request.
     :param crashes: workers killed with SIGKILL.
     :param cuts: connections cut around COMMIT.
-    :param ms_per_request: mean time in the worker, of the requests that met no fault.
+    :param ms_per_request: mean time in the worker, of the tries that were answered.
     """
 
     requests: int
@@ -80,7 +80,6 @@ def count(requests: Sequence[PaymentRequest], charges: Sequence[Charge], progres
     charged = {charge.request for charge in charges}
     others = [progress.answers[request.number] for request in requests if request.number not in charged]
     refused = sum(answer.receipt is None for answer in others)
-    times = [answer.ms for answer in progress.answers.values() if answer.ms is not None]
     per_payment = Counter((charge.scope, charge.key) for charge in charges)
     return Numbers(
         requests=len(requests),
@@ -93,7 +92,7 @@ def count(requests: Sequence[PaymentRequest], charges: Sequence[Charge], progres
         refused=refused,
         crashes=progress.crashes,
         cuts=progress.cuts,
-        ms_per_request=round(fmean(times), 2) if times else 0.0,
+        ms_per_request=round(fmean(answer.ms for answer in progress.answers.values()), 2),
     )
 
 

@@ -98,7 +98,7 @@ def _mistakes(data: dict[str, Any]) -> Iterator[str]:
             yield f"{name} is missing"
     for name in ("scope", "key"):
         if name in data and not _names(data[name]):
-            yield f"{name} must be text of 1 to {_MOST_OCTETS} octets, without NUL"
+            yield f"{name} must be printable text of 1 to {_MOST_OCTETS} octets"
     amount = data.get("amount", 1)
     if type(amount) is not int or not 1 <= amount <= _MOST_MONEY:
         yield f"amount must be a whole number of cents, from 1 to {_MOST_MONEY}"
@@ -111,9 +111,5 @@ def _mistakes(data: dict[str, Any]) -> Iterator[str]:
 
 def _names(value: Any) -> bool:
     """Say whether a value can be a scope or a key."""
-    if not isinstance(value, str) or "\0" in value:
-        return False
-    try:
-        return 1 <= len(value.encode()) <= _MOST_OCTETS
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
+    # Control characters would drive the terminal; halves of surrogate pairs are not printable either.
+    return isinstance(value, str) and value.isprintable() and 1 <= len(value.encode()) <= _MOST_OCTETS

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -16,7 +16,7 @@ from idemdb.demo import database, ledger
 from idemdb.demo.display import Display
 from idemdb.demo.faults import Fault, plan
 from idemdb.demo.requests import PaymentRequest
-from idemdb.demo.service import DemoError, Progress, Service
+from idemdb.demo.service import Progress, Service
 
 WITH: Final = "with idemdb"
 WITHOUT: Final = "without"
@@ -93,8 +93,8 @@ def run(
         with display.live(len(requests), progress):
             try:
                 asyncio.run(_serve(services, progress, own.dsn, workers))
-            except* DemoError as errors:
-                raise _first(errors) from None
+            except ExceptionGroup as errors:
+                raise _first(errors) from errors
         seconds = perf_counter() - started
         protected, plain = (
             Side(ledger.count(requests, charges, progress[name]), charges)
@@ -108,11 +108,12 @@ async def _serve(
     services: Mapping[str, Service], progress: Mapping[str, Progress], dsn: str, workers: int
 ) -> None:
     """Run both services at once, so that they share the machine evenly, and watch their tables."""
+    ready = asyncio.Barrier(workers * len(services))
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(_watch(dsn, progress))
         async with asyncio.TaskGroup() as both:
             for service in services.values():
-                both.create_task(service.run(workers))
+                both.create_task(service.run(workers, ready))
         watch.cancel()
 
 
@@ -128,7 +129,7 @@ async def _watch(dsn: str, progress: Mapping[str, Progress]) -> None:
             await asyncio.sleep(_WATCH_SECONDS)
 
 
-def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
-    """Return one error of a group."""
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    """Return the error that ended the tasks of a group."""
     error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return _first(error) if isinstance(error, ExceptionGroup) else error

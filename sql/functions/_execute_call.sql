@@ -2,19 +2,13 @@ create function idemdb._execute_call(p_function text) returns text
 language plpgsql stable
 as $$
 declare
-    v_call text;
+    v_function pg_catalog.regprocedure := pg_catalog.to_regprocedure(pg_catalog.concat(p_function, '(jsonb)'));
 begin
-    select pg_catalog.format('select %I.%I($1)', n.nspname, f.proname) into v_call
-    from pg_catalog.pg_proc as f
-    join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) f.pronamespace
-    where f.oid operator(pg_catalog.=) pg_catalog.to_regprocedure(pg_catalog.concat(p_function, '(jsonb)'))
-        and f.prorettype operator(pg_catalog.=) 'pg_catalog.jsonb'::pg_catalog.regtype
-        and f.prokind operator(pg_catalog.=) 'f' and not f.proretset;
-    if v_call is null then
-        raise exception 'there is no function %(jsonb) returns jsonb', coalesce(p_function, 'null')
-            using errcode = 'ID004', hint = 'Name a function with one jsonb parameter, with its schema: ''app.pay''.';
+    if pg_catalog.pg_get_function_result(v_function) operator(pg_catalog.=) 'jsonb' then
+        return pg_catalog.format('select %s($1)', v_function::pg_catalog.regproc);
     end if;
-    return v_call;
+    raise exception 'there is no function %(jsonb) returns jsonb', coalesce(p_function, 'null')
+        using errcode = 'ID004', hint = 'Name a function with one jsonb parameter, with its schema: ''app.pay''.';
 exception
     when syntax_error or invalid_name then
         raise exception '"%" is no function name', p_function

@@ -6,18 +6,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := clock_timestamp();
-    v_replay_for interval := interval '24 hours';
-    v_keep_for interval := interval '30 days';
+    v_replay_for interval;
+    v_keep_for interval;
 begin
-    perform set_config(
-        'idemdb.executing',
-        replace(
-            current_setting('idemdb.executing', true),
-            idemdb._execution(idemdb._key_lock(p_scope, p_key), p_fingerprint),
-            ''
-        ),
-        true
-    );
+    -- The last mark is ours, 82 characters: executions nest.
+    perform set_config('idemdb.executing', left(current_setting('idemdb.executing', true), -82), true);
     if p_answer.attempt > 1 then
         return idemdb.complete(
             p_scope, p_key, p_answer.claim_token, p_answer.status, p_answer.headers, p_answer.body, p_answer.result,
@@ -29,25 +22,28 @@ begin
         select o.replay_for, o.keep_for into v_replay_for, v_keep_for
         from idemdb._claim_options(p_options - 'exclude') as o;
     end if;
+    -- A plain INSERT in a block costs less than ON CONFLICT, which writes its row in two steps. Behind the courtesy lock a
+    -- conflict is as good as impossible.
     insert into idemdb.keys (
-        claim_token, claim_xid, created_at, forget_at, replay_until, completed_at, scope, key, fingerprint,
-        status, headers, body, result, reference
+        claim_token, forget_at, replay_until, completed_at, result, reference, headers, body, status,
+        scope, key, fingerprint
     ) values (
-        p_answer.claim_token, pg_current_xact_id(), p_answer.claimed_at, p_answer.claimed_at + v_keep_for,
-        least(v_now + v_replay_for, p_answer.claimed_at + v_keep_for), v_now, p_scope, p_key, p_fingerprint,
-        p_answer.status, p_answer.headers, p_answer.body, p_answer.result, p_answer.reference
-    ) on conflict (scope, key) do nothing;
-    if found then
-        return v_now;
-    end if;
-
-    perform from idemdb.keys as k
-    where k.scope = p_scope and k.key = p_key and k.claim_xid = pg_current_xact_id_if_assigned();
-    if found then
-        perform idemdb._refuse_claim(p_scope, p_key);
-    end if;
-    raise exception 'key "%" in scope "%" was claimed while its function ran', p_key, p_scope
-        using errcode = 'serialization_failure', hint = 'Repeat the transaction: the key then tells what became of it.';
+        p_answer.claim_token, p_answer.claimed_at + coalesce(v_keep_for, interval '30 days'),
+        least(v_now + coalesce(v_replay_for, interval '24 hours'), p_answer.claimed_at + v_keep_for), v_now,
+        p_answer.result, p_answer.reference, p_answer.headers, p_answer.body, p_answer.status,
+        p_scope, p_key, p_fingerprint
+    );
+    return v_now;
+exception
+    when unique_violation then
+        perform from idemdb.keys as k
+        where k.scope = p_scope and k.key = p_key and k.claim_xid = pg_current_xact_id_if_assigned();
+        if found then
+            perform idemdb._refuse_claim(p_scope, p_key);
+        end if;
+        raise exception 'key "%" in scope "%" was claimed while its function ran', p_key, p_scope
+            using errcode = 'serialization_failure',
+            hint = 'Repeat the transaction: the key then tells what became of it.';
 end;
 $$;
 

@@ -3,12 +3,12 @@ language plpgsql stable
 as $$
 declare
     v_running text := current_setting('idemdb.executing', true);
-    v_lock bigint := idemdb._key_lock(p_scope, p_key);
+    v_mark text := idemdb._execution(idemdb._key_lock(p_scope, p_key), p_fingerprint);
 begin
-    if strpos(v_running, idemdb._execution(v_lock, p_fingerprint)) > 0 then
+    if strpos(v_running || ' ', v_mark || ' ') > 0 then
         perform idemdb._refuse_claim(p_scope, p_key);
     end if;
-    return strpos(v_running, format(' %s:', v_lock)) > 0;
+    return strpos(v_running, split_part(v_mark, ':', 1) || ':') > 0;
 end;
 $$;
 

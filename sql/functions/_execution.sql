@@ -2,7 +2,8 @@
 -- setting that ends with the transaction or the savepoint.
 create function idemdb._execution(p_lock bigint, p_fingerprint bytea) returns text
 language sql immutable parallel safe
-return pg_catalog.concat(' ', p_lock, ':', pg_catalog.encode(p_fingerprint, 'hex'), ' ');
+return ' ' operator(pg_catalog.||) pg_catalog.encode(pg_catalog.int8send(p_lock), 'hex') operator(pg_catalog.||) ':'
+    operator(pg_catalog.||) pg_catalog.encode(p_fingerprint, 'hex');
 
 comment on function idemdb._execution(bigint, bytea) is
 'Internal. The mark in setting idemdb.executing of a key whose function is being run by this transaction.';

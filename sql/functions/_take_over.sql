@@ -9,7 +9,7 @@ declare
     v_moved interval := idemdb._claimed_at(v_token) - idemdb._claimed_at(p_row.claim_token);
     -- A key abandoned for longer than it was to be remembered would otherwise be forgotten as soon as it is done.
     v_forget_at timestamptz := case
-        when p_row.forget_at > v_now then p_row.forget_at else v_now + (p_row.forget_at - p_row.created_at)
+        when p_row.forget_at > v_now then p_row.forget_at else v_now + (p_row.forget_at - idemdb._created_at(p_row))
     end;
     v_lock_timeout text := current_setting('lock_timeout');
     v_answer idemdb.claim_result;
@@ -21,6 +21,7 @@ begin
     update idemdb.keys as k
     set claim_token = v_token,
         claim_xid = pg_current_xact_id(),
+        created_at = idemdb._created_at(k),
         attempt = k.attempt + 1,
         lease_until = v_now + p_lease,
         forget_at = v_forget_at,

@@ -19,7 +19,7 @@ begin
         raise exception 'the recovery point is empty'
             using errcode = 'ID004', hint = 'Name the step that was just finished.';
     elsif not idemdb._valid_period(p_lease) then
-        perform idemdb._refuse_arguments('\x', p_lease, null);
+        perform idemdb._refuse_arguments(p_scope, p_key, '\x', p_lease, null);
     end if;
 
     update idemdb.keys as k

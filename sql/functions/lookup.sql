@@ -32,7 +32,7 @@ begin
     v_record.recovery_data := v_row.recovery_data;
     v_record.reference := v_row.reference;
     v_record.last_error := v_row.last_error;
-    v_record.created_at := v_row.created_at;
+    v_record.created_at := idemdb._created_at(v_row);
     v_record.claimed_at := idemdb._claimed_at(v_row.claim_token);
     -- Many drivers cannot read -infinity.
     v_record.lease_until := nullif(v_row.lease_until, '-infinity');

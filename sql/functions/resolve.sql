@@ -26,6 +26,7 @@ begin
     if p_action = 'completed' then
         update idemdb.keys as k
         set claim_token = v_token,
+            created_at = idemdb._created_at(k),
             completed_at = v_now,
             replay_until = least(v_now + (k.replay_until - idemdb._claimed_at(k.claim_token)), k.forget_at),
             status = v_answer.status,
@@ -39,6 +40,7 @@ begin
     elsif p_action = 'retry' then
         update idemdb.keys as k
         set claim_token = v_token,
+            created_at = idemdb._created_at(k),
             lease_until = '-infinity',
             replay_until = k.replay_until + (idemdb._claimed_at(v_token) - idemdb._claimed_at(k.claim_token))
         where k.scope = p_scope and k.key = p_key;

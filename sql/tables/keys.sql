@@ -4,21 +4,19 @@
 --   lease_until '-infinity'  released
 --   completed_at not null    done, whatever the lease says
 -- Only the primary key is indexed: completion must stay a heap-only (HOT) update, hence also the fillfactor, and an index for
--- expiry would cost every claim 60 bytes of WAL. Wide columns come first so that no byte is lost to alignment.
+-- expiry would cost every claim 60 bytes of WAL. The order of the columns saves bytes, too: wide ones come first, so that none is
+-- lost to alignment, and scope, key and fingerprint last, so that WAL leaves them out of completion's update.
 create table idemdb.keys (
     claim_token bigint not null,
-    claim_xid xid8 not null,
-    created_at timestamptz not null,
+    claim_xid xid8,
     forget_at timestamptz not null,
     replay_until timestamptz not null,
+    created_at timestamptz,
     lease_until timestamptz,
     completed_at timestamptz,
     attempt integer not null default 1,
     status integer,
     hold boolean not null default false,
-    scope text collate "C" not null,
-    key text collate "C" not null,
-    fingerprint bytea not null,
     result jsonb,
     reference text,
     headers jsonb,
@@ -26,14 +24,17 @@ create table idemdb.keys (
     recovery_point text,
     recovery_data jsonb,
     last_error text,
+    scope text collate "C" not null,
+    key text collate "C" not null,
+    fingerprint bytea not null,
     primary key (scope, key)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
 comment on table idemdb.keys is 'One row per idempotency key: who holds it, and the answer to replay. Written by functions only.';
 comment on column idemdb.keys.claim_token is
 'Fencing token: the clock in microseconds at the claim, greater with every takeover. It is also when the present claim was made.';
-comment on column idemdb.keys.claim_xid is 'The transaction that made the present claim.';
-comment on column idemdb.keys.created_at is 'When the key was first claimed.';
+comment on column idemdb.keys.claim_xid is 'The transaction that made the present claim. Null for a key that execute wrote.';
+comment on column idemdb.keys.created_at is 'When the key was first claimed, if its token has changed since.';
 comment on column idemdb.keys.forget_at is 'Until when the key is remembered. Fixed at the claim.';
 comment on column idemdb.keys.replay_until is
 'Until when the answer is kept. Before completion: the claim plus replay_for, from which completion computes its own.';

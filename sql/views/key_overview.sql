@@ -3,9 +3,9 @@ select
     k.scope,
     case s.state when 'open' then 'running' else s.state end as state,
     count(*) as keys,
-    min(k.created_at) as oldest_created_at,
-    max(k.created_at) as newest_created_at,
-    clock_timestamp() - min(k.created_at) as oldest_age,
+    min(idemdb._created_at(k)) as oldest_created_at,
+    max(idemdb._created_at(k)) as newest_created_at,
+    clock_timestamp() - min(idemdb._created_at(k)) as oldest_age,
     max(k.attempt) as max_attempt
 from idemdb.keys as k
 cross join lateral (

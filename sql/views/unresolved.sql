@@ -6,7 +6,7 @@ select
     k.recovery_point,
     k.last_error,
     k.reference,
-    k.created_at,
+    idemdb._created_at(k) as created_at,
     idemdb._claimed_at(k.claim_token) as claimed_at,
     k.lease_until
 from idemdb.keys as k

@@ -91,16 +91,16 @@ def claim_tokens_grow(run: Run) -> Iterator[str]:
 
 
 def a_late_holder_loses(run: Run) -> Iterator[str]:
-    """Nobody completes with a claim token that is not the last one handed out."""
-    for event, token, last in _completions(run):
+    """No call of a holder succeeds with a claim token that is not the last one handed out."""
+    for event, token, last in _calls_of_holders(run):
         if _lasts(run, event) and token != last:
-            yield f"{event.session} completed with the token {token}, the last is {last}"
+            yield f"{event.session} {event.step.name} took the token {token}, the last is {last}"
 
 
 def a_holder_keeps_its_claim(run: Run) -> Iterator[str]:
     """Who has the last claim token can complete."""
-    for event, token, last in _completions(run):
-        if event.sqlstate == CLAIM_LOST and token == last:
+    for event, token, last in _calls_of_holders(run):
+        if event.step.name in _COMPLETIONS and event.sqlstate == CLAIM_LOST and token == last:
             yield f"{event.session} lost the claim, and nobody has claimed since"
 
 
@@ -161,14 +161,14 @@ def _lasts(run: Run, event: Event) -> bool:
     return False
 
 
-def _completions(run: Run) -> Iterator[tuple[Event, object, object]]:
-    """List each completion with the token that it used and the last that was handed out for its key."""
+def _calls_of_holders(run: Run) -> Iterator[tuple[Event, object, object]]:
+    """List each call with a token, that token, and the last one that was handed out for its key."""
     last: dict[object, object] = {}
     for event in run.events:
         key = event.variables.get("scope"), event.variables.get("key")
         if event.step.name == "claim" and event.row.get("outcome") in STARTED and _lasts(run, event):
             last[key] = event.row["claim_token"]
-        elif event.step.name == "complete":
+        elif event.step.name in {"complete", "renew", "checkpoint", "release"}:
             yield event, event.variables["claim_token"], last.get(key, event.variables["claim_token"])
         elif event.step.name == "late complete":
             yield event, event.variables["first_claim_token"], last[key]

@@ -122,7 +122,7 @@ class Explorer:
         self._monitor = monitor
         self._pids = [actor.pid for actor in (*actors, owner)]
         self._runs = 0
-        self._scope = f"explorer {random.SystemRandom().getrandbits(64):x}"
+        self._name = f"{random.SystemRandom().getrandbits(64):x}"
 
     async def run(self, program: Program, choose: Callable[[Sequence[str]], str]) -> Run:
         """Run one interleaving with keys of its own.
@@ -131,9 +131,9 @@ class Explorer:
         """
         self._runs += 1
         variables: dict[str, object] = {
-            "scope": self._scope,
-            "key": f"{self._runs}",
-            "other": f"{self._runs}b",
+            "scope": f"explorer {self._name}",
+            "key": f"{self._name} {self._runs}",
+            "other": f"{self._name} {self._runs} other",
         }
         events: list[Event] = []
         if program.before:
@@ -143,8 +143,8 @@ class Explorer:
         if program.after:
             events += await self._alone(program.after, variables)
         cursor = await self._monitor.execute(
-            "select session, scope, key from public.effect where key = any(%s) and scope ^@ %s",
-            [[variables["key"], variables["other"]], self._scope],
+            "select session, scope, key from public.effect where key = any(%s)",
+            [[variables["key"], variables["other"]]],
         )
         return Run(program, schedule, tuple(events), tuple(await cursor.fetchall()))
 

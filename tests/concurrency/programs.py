@@ -35,8 +35,6 @@ _OTHER_KEY = "select %(other)s::text as key, %(key)s::text as other"
 _HELD = "%(scope)s, %(key)s, %(claim_token)s"
 _REQUEST = "pg_catalog.jsonb_build_object('by', %(by)s::text, 'scope', %(scope)s::text, 'key', %(key)s::text)"
 _LOST = frozenset({CLAIM_LOST})
-# A takeover that meets an uncommitted completion waits for its row, which takes a transaction id.
-_WAITS_FOR_ROW: frozenset[Check] = frozenset({checks.replays_write_nothing})
 _WROTE = "select pg_catalog.pg_current_xact_id_if_assigned() is not null as wrote"
 
 
@@ -232,7 +230,6 @@ def _leased(verbs: Verbs) -> Iterator[Program]:
         session("B", *bound(verbs), wait="0"),
         time,
         errors=_LOST,
-        spare=_WAITS_FOR_ROW,
     )
     yield _program(
         verbs,
@@ -284,7 +281,16 @@ def _late(verbs: Verbs) -> Iterator[Program]:
         session("B", *bound(verbs), wait="0"),
         before=before,
     )
-    yield _program(verbs, "late holder, bound", late, two, before=before, errors=_LOST, spare=_WAITS_FOR_ROW)
+    yield _program(verbs, "late holder, bound", late, two, before=before, errors=_LOST)
+    yield _program(
+        verbs,
+        "late holder, twice",
+        late,
+        session("B", *verbs.late_work()),
+        before=before,
+        errors=_LOST,
+        spare=frozenset({checks.a_holder_keeps_its_claim}),
+    )
     released = owner("P", verbs.claim_leased(), verbs.call("release", _HELD), lease="60s")
     yield _program(
         verbs,

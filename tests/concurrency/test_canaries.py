@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from . import checks
-from .explorer import explore
+from .explorer import explore, replay
 from .history import Check, Program
 from .programs import SETUP, programs
 
@@ -23,6 +23,7 @@ CANARIES: tuple[tuple[str, str, Check], ...] = (
     ("one_statement", "bound", checks.outcomes_are_never_empty),
     ("no_fence", "late holder, leased", checks.a_late_holder_loses),
     ("no_fence_in_release", "leased, released late", checks.a_holder_keeps_its_claim),
+    ("no_fence_in_renew", "leased, renewed", checks.a_late_holder_loses),
     ("no_fingerprint", "bound, other fingerprint", checks.another_fingerprint_never_succeeds),
     ("takeover_of_fingerprint", "leased, other fingerprint", checks.another_fingerprint_never_succeeds),
     ("no_scope", "two scopes", checks.answers_agree),
@@ -61,9 +62,14 @@ def test_a_wrong_protocol_is_caught(
 ) -> None:
     with psycopg.connect(canary) as connection:
         connection.execute((SQL / f"{mistake}.sql").read_bytes())
-    report = explore(watched_by(programs("canary")[name], check), canary, stop_at=1)
+    program = watched_by(programs("canary")[name], check)
+    report = explore(program, canary, stop_at=1)
     print(report, *report.violations, sep="\n")
     assert report.violations
+    found = report.violations[0].run
+    again, violations = replay(program, canary, found.schedule)
+    assert violations
+    assert [str(event) for event in again.events] == [str(event) for event in found.events]
     record_property("canaries", 1)
 
 

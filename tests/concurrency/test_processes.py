@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -70,33 +71,31 @@ def psql(server: Server) -> Path:
     pytest.skip("there is no psql")
 
 
-def click_together(dsn: str, command: list[str], script: str | None = None) -> list[tuple[str, object]]:
-    """Start the processes, let them go when all stand at the gate, and return outcome and answer of each."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+def click_together(dsn: str, commands: list[list[str]], script: str = "") -> list[tuple[str, object]]:
+    """Start the processes, let them go when all stand at the gate, and return outcome and answer of each.
+
+    :param script: what each command reads.
+    """
+    at_the_gate = """
+        select count(*) = %s from pg_catalog.pg_locks
+         where locktype = 'advisory' and objid = %s and not granted
+    """
+    with psycopg.connect(dsn, autocommit=True) as connection, ExitStack() as stack:
         connection.execute(SETUP)
         connection.execute("select pg_catalog.pg_advisory_lock(%s)", [GATE])
-        processes = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(CLICKS)
-        ]
-        try:
-            for process in processes if script else []:
-                assert process.stdin is not None
-                process.stdin.write(script or "")
-                process.stdin.close()
-                process.stdin = None
-            query = """
-                select count(*) = %s from pg_catalog.pg_locks
-                 where locktype = 'advisory' and objid = %s and not granted
-            """
-            until(lambda: connection.execute(query, [CLICKS, GATE]).fetchone() == (True,), "all have come")
-            connection.execute("select pg_catalog.pg_advisory_unlock(%s)", [GATE])
-            answers = [process.communicate(timeout=60)[0] for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-    return [(outcome, answer) for outcome, answer in map(json.loads, answers)]
+        processes = []
+        for command in commands:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.callback(process.kill)
+            processes.append(process)
+            assert process.stdin is not None
+            process.stdin.write(script)
+            process.stdin.flush()
+        until(lambda: connection.execute(at_the_gate, [CLICKS, GATE]).fetchone() == (True,), "all have come")
+        connection.execute("select pg_catalog.pg_advisory_unlock(%s)", [GATE])
+        lines = [line for process in processes for line in process.communicate(timeout=120)[0].splitlines()]
+        assert [process.returncode for process in processes] == [0] * len(processes)
+    return [(outcome, answer) for outcome, answer in map(json.loads, lines)]
 
 
 def assert_charged_once(dsn: str, answers: list[tuple[str, object]]) -> None:
@@ -109,11 +108,13 @@ def assert_charged_once(dsn: str, answers: list[tuple[str, object]]) -> None:
 
 @pytest.mark.parametrize("way", ["run", "execute"])
 def test_fifty_python_processes(dsn: str, way: str) -> None:
-    answers = click_together(dsn, [sys.executable, "-m", "tests.concurrency.clicker", dsn, str(GATE), way])
+    command = [sys.executable, "-m", "tests.concurrency.clicker", dsn, str(GATE), way, str(CLICKS)]
+    answers = click_together(dsn, [command])
     assert_charged_once(dsn, answers)
 
 
 @pytest.mark.parametrize("script", [CLAIM_IN_PSQL, EXECUTE_IN_PSQL], ids=["claim", "execute"])
 def test_fifty_psql_processes(dsn: str, server: Server, script: str) -> None:
-    answers = click_together(dsn, [str(psql(server)), "-X", dsn], PASS_THE_GATE + script)
+    command = [str(psql(server)), "-X", dsn]
+    answers = click_together(dsn, [command] * CLICKS, PASS_THE_GATE + script)
     assert_charged_once(dsn, answers)

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import scalar_row
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which what a test waits for will not come."""
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -169,6 +170,16 @@ class TestInspect:
         assert "unknown" in run("inspect", "shop", "two", code=1)
 
 
+@pytest.mark.parametrize("key", ["[bold]", "a\x1b[2Jb", "tab\there"])
+def test_a_key_cannot_drive_the_terminal(dsn: str, run: Run, key: str) -> None:
+    claim(dsn, key, lease="10 s", abandoned="hold")
+    age(dsn, timedelta(minutes=1), key)
+    for output in (run("unresolved"), run("inspect", "shop", key)):
+        assert "\x1b" not in output
+        assert key.encode("unicode_escape").decode() in output
+    assert json.loads(run("unresolved", "--json"))[0]["key"] == key
+
+
 class TestResolve:
     """`idemdb unresolved` and `idemdb resolve`."""
 
@@ -239,6 +250,15 @@ class TestSweep:
             claim(dsn, str(number))
             age(dsn, timedelta(days=40), str(number))
         run("sweep", "--limit", "2")
+        assert count(dsn) == 0
+
+    def test_waits_for_another_sweep(self, dsn: str, run: Run) -> None:
+        claim(dsn)
+        age(dsn, timedelta(days=40))
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(dsn) as conn:
+            conn.execute("select from idemdb.sweep_cursor for update")
+            pool.submit(time.sleep, 0.3).add_done_callback(lambda _: conn.rollback())
+            run("sweep")  # in this thread, as it listens to signals
         assert count(dsn) == 0
 
     @pytest.mark.parametrize("span", ["0s", "soon", "-1", "10y"])

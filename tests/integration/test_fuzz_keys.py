@@ -116,7 +116,7 @@ class Keys(RuleBasedStateMachine):
     @initialize(target=addresses, scope=names, key=names)
     def first_address(self, scope: str, key: str) -> Any:
         # The same key in another scope, and what a careless concatenation would confuse it with.
-        return multiple((scope, key), (key, scope), (scope + "x", key))
+        return multiple((scope, key), (key, scope), (scope, key[::-1]))
 
     @rule(target=addresses, scope=names, key=names)
     def address(self, scope: str, key: str) -> Address:

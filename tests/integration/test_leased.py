@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from idemdb import Answer, ClaimLost, InvalidArgument, KeyInProgress, Unresolved
-from tests.support.drivers import Kit
+from tests.support.drivers import WAITING, Kit
 
 
 class Bank:
@@ -29,11 +29,9 @@ class Bank:
         return call
 
 
-@pytest.fixture(params=[False, True], ids=["transactions", "autocommit"])
-async def connection(request: pytest.FixtureRequest, kit: Kit) -> Any:
-    if request.param and "Alchemy" in type(kit).__name__:
-        pytest.skip("with AUTOCOMMIT SQLAlchemy has no transactions, which is refused")
-    return await kit.open(autocommit=request.param)
+@pytest.fixture
+async def connection(kit: Kit) -> Any:
+    return await kit.open()
 
 
 async def test_steps_are_remembered_and_the_answer_replayed(kit: Kit, connection: Any) -> None:
@@ -215,15 +213,6 @@ async def test_an_open_transaction_is_refused(kit: Kit) -> None:
     assert kit.work() == [1]
 
 
-async def test_autocommit_of_sqlalchemy_is_refused(kit: Kit) -> None:
-    if "Alchemy" not in type(kit).__name__:
-        pytest.skip("other drivers begin a transaction in autocommit mode, too")
-    idem = kit.idem(await kit.open(autocommit=True))
-    with pytest.raises(InvalidArgument, match="autocommit"):
-        await idem.run("s", "k", lambda op: None, lease=60)
-    assert kit.record().state == "unknown"
-
-
 async def test_a_running_holder_is_in_progress_for_others(kit: Kit, connection: Any) -> None:
     async def handler(op: Any) -> None:
         other = kit.idem(await kit.open())
@@ -316,9 +305,8 @@ async def test_a_renewal_that_fails_is_tried_again(
     assert "ConnectionRefusedError" in caplog.text
 
 
+@pytest.mark.parametrize("kit", WAITING, indirect=True)
 async def test_cancelling_releases(kit: Kit, connection: Any) -> None:
-    if not kit.waits:
-        pytest.skip("a synchronous handler cannot be cancelled")
     inside = asyncio.Event()
 
     async def handler(op: Any) -> None:

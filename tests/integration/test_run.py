@@ -17,7 +17,7 @@ from idemdb import (
     ParameterMismatch,
     Unresolved,
 )
-from tests.support.drivers import Kit
+from tests.support.drivers import ALCHEMY, NATIVE, WAITING, Kit
 
 
 def _insert(kit: Kit, number: int, returned: Any = None) -> Any:
@@ -49,13 +49,14 @@ async def test_the_handler_runs_once_and_its_answer_is_replayed(kit: Kit) -> Non
     assert kit.work() == [1]
 
 
-@pytest.mark.parametrize("value", [b"\x00\xff", None, [], 0, "text", b""])
-async def test_the_value_is_json_or_bytes(kit: Kit, value: Any) -> None:
+async def test_the_value_is_json_or_bytes(kit: Kit) -> None:
     connection = await kit.open()
-    for _ in range(2):
-        async with kit.transaction(connection) as idem:
-            outcome = await idem.run("s", "k", _insert(kit, 1, value))
-            assert outcome.value == value
+    values: list[Any] = [b"\x00\xff", None, [], 0, "text", b""]
+    for number, value in enumerate(values):
+        for _ in range(2):
+            async with kit.transaction(connection) as idem:
+                outcome = await idem.run("s", f"k{number}", _insert(kit, number, value))
+                assert outcome.value == value
 
 
 async def test_work_and_key_vanish_together(kit: Kit) -> None:
@@ -130,33 +131,34 @@ async def test_an_answer_that_is_returned_keeps_the_writes(kit: Kit) -> None:
     assert kit.work() == [1]
 
 
-@pytest.mark.parametrize(
-    "value", [object(), {1: 2}, float("nan"), Answer(headers={"x": {1}}), Answer(reference="\0")]
-)
-async def test_an_answer_that_cannot_be_stored_leaves_nothing(kit: Kit, value: Any) -> None:
+async def test_an_answer_that_cannot_be_stored_leaves_nothing(kit: Kit) -> None:
+    bad: list[Any] = [object(), {1: 2}, float("nan"), Answer(headers={"x": {1}}), Answer(reference="\0")]
+
     async def raising(op: Any) -> None:
         await _insert(kit, 1)(op)
-        raise value
+        raise Answer(result=object())
 
     connection = await kit.open()
     async with kit.transaction(connection) as idem:
-        with pytest.raises(InvalidArgument):
-            await idem.run("s", "k", _insert(kit, 1, value))
-        if isinstance(value, Answer):
+        for handler in [raising, *(_insert(kit, 1, value) for value in bad)]:
             with pytest.raises(InvalidArgument):
-                await idem.run("s", "k", raising)
+                await idem.run("s", "k", handler)
     assert (kit.work(), kit.record().state) == ([], "unknown")
 
 
+@pytest.mark.parametrize("kit", ALCHEMY, indirect=True)
+async def test_autocommit_of_sqlalchemy_is_refused(kit: Kit) -> None:
+    for lease in (None, 60):
+        idem = kit.idem(await kit.open(autocommit=True))
+        with pytest.raises(InvalidArgument, match="autocommit"):
+            await idem.run("s", "k", _insert(kit, 1), lease=lease)
+    assert (kit.work(), kit.record().state) == ([], "unknown")
+
+
+@pytest.mark.parametrize("kit", NATIVE, indirect=True)
 async def test_a_connection_in_autocommit_mode_gets_a_transaction_of_its_own(kit: Kit) -> None:
     connection = await kit.open(autocommit=True)
     idem = kit.idem(connection)
-    if "Alchemy" in type(kit).__name__:
-        # There even begin() begins nothing, so that the work would be unprotected.
-        with pytest.raises(InvalidArgument, match="autocommit"):
-            await idem.run("s", "k", _insert(kit, 1))
-        assert (kit.work(), kit.record().state) == ([], "unknown")
-        return
     with pytest.raises(ZeroDivisionError):
         await idem.run("s", "k", _insert(kit, 1, ZeroDivisionError()))
     assert (kit.work(), kit.record().state) == ([], "unknown")
@@ -253,9 +255,8 @@ async def test_a_lost_connection_raises_the_handlers_error(kit: Kit) -> None:
     assert kit.record().state == "unknown"
 
 
+@pytest.mark.parametrize("kit", WAITING, indirect=True)
 async def test_cancelling_leaves_nothing(kit: Kit) -> None:
-    if not kit.waits:
-        pytest.skip("a synchronous handler cannot be cancelled")
     inside = asyncio.Event()
 
     async def handler(op: Any) -> None:

@@ -60,6 +60,23 @@ def test_without_roles(project: Project) -> None:
     assert granted == (False,)
 
 
+def test_several_deployments_at_once(project: Project) -> None:
+    """With the lock that the how-to shows."""
+    project.start_alembic()
+    project.idemdb("init")
+    project.edit(
+        "alembic/env.py",
+        "            context.run_migrations()",
+        "            from sqlalchemy import text\n"
+        '            connection.execute(text("select pg_advisory_xact_lock(4711)"))\n'
+        "            context.run_migrations()",
+    )
+    processes = [project.start(project.python, "-m", "alembic", "upgrade", "head") for _ in range(3)]
+    results = [(*process.communicate(timeout=120), process.returncode) for process in processes]
+    assert [result for result in results if result[2]] == []
+    assert project.version() == 1
+
+
 def test_another_database_is_refused(project: Project) -> None:
     project.start_alembic()
     project.idemdb("init")

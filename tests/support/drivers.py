@@ -185,6 +185,20 @@ class AsyncPsycopgKit(PsycopgKit):
         return lambda: psycopg.AsyncConnection.connect(self.dsn)
 
 
+class AutocommitKit(PsycopgKit):
+    """psycopg's Connection in autocommit mode; it has transactions where a block asks for one."""
+
+    async def _connect(self, *, autocommit: bool) -> Any:
+        return await super()._connect(autocommit=True)
+
+
+class AsyncAutocommitKit(AsyncPsycopgKit):
+    """psycopg's AsyncConnection in autocommit mode."""
+
+    async def _connect(self, *, autocommit: bool) -> Any:
+        return await super()._connect(autocommit=True)
+
+
 class AsyncpgKit(Kit):
     """asyncpg's Connection, which has no other mode than autocommit."""
 
@@ -269,6 +283,8 @@ def _rows(result: Any) -> list[tuple[Any, ...]]:
 KITS: dict[str, Callable[[str], Kit]] = {
     "psycopg": PsycopgKit,
     "psycopg-async": AsyncPsycopgKit,
+    "psycopg-autocommit": AutocommitKit,
+    "psycopg-async-autocommit": AsyncAutocommitKit,
     "asyncpg": AsyncpgKit,
     "connection-psycopg": lambda dsn: AlchemyKit(dsn, "psycopg", session=False),
     "connection-psycopg2": lambda dsn: AlchemyKit(dsn, "psycopg2", session=False),
@@ -279,3 +295,8 @@ KITS: dict[str, Callable[[str], Kit]] = {
     "async-session-psycopg": lambda dsn: AsyncAlchemyKit(dsn, "psycopg", session=True),
     "async-session-asyncpg": lambda dsn: AsyncAlchemyKit(dsn, "asyncpg", session=True),
 }
+
+# Kinds for tests that are not for all; of SQLAlchemy's, AUTOCOMMIT has no transactions, not even in a block.
+ALCHEMY = [name for name in KITS if "connection" in name or "session" in name]
+NATIVE = [name for name in KITS if name not in ALCHEMY]
+WAITING = [name for name in KITS if "async" in name]

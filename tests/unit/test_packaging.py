@@ -53,6 +53,12 @@ def test_the_wheel_carries(wheel: Path, folder: str) -> None:
     }
 
 
+def test_the_wheel_carries_the_input_of_the_demo(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = archive.read("idemdb/demo/payments.jsonl")
+    assert packed == (ROOT / "examples/pay_three_times/payments.jsonl").read_bytes()
+
+
 def test_the_wheel_is_for_every_platform_and_typed(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
     assert "idemdb/py.typed" in names(wheel)

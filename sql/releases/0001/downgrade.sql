@@ -69,8 +69,6 @@ drop function idemdb._admit;
 
 drop function idemdb._take_over;
 
-drop function idemdb._start;
-
 drop function idemdb._await_holder;
 
 drop function idemdb._executes_other;
@@ -116,6 +114,8 @@ drop function idemdb._key_lock;
 drop function idemdb._milliseconds;
 
 drop function idemdb._next_token;
+
+drop function idemdb._created_at;
 
 drop function idemdb._claimed_at;
 

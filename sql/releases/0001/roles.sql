@@ -54,6 +54,7 @@ to idemdb_admin;
 grant execute on function
     idemdb.version(),
     idemdb._claimed_at(bigint),
+    idemdb._created_at(idemdb.keys),
     idemdb._key_state(idemdb.keys, timestamptz, xid8)
 to idemdb_user, idemdb_admin, idemdb_reader;
 

@@ -87,21 +87,19 @@ comment on type idemdb.sweep_result is
 --   lease_until '-infinity'  released
 --   completed_at not null    done, whatever the lease says
 -- Only the primary key is indexed: completion must stay a heap-only (HOT) update, hence also the fillfactor, and an index for
--- expiry would cost every claim 60 bytes of WAL. Wide columns come first so that no byte is lost to alignment.
+-- expiry would cost every claim 60 bytes of WAL. The order of the columns saves bytes, too: wide ones come first, so that none is
+-- lost to alignment, and scope, key and fingerprint last, so that WAL leaves them out of completion's update.
 create table idemdb.keys (
     claim_token bigint not null,
-    claim_xid xid8 not null,
-    created_at timestamptz not null,
+    claim_xid xid8,
     forget_at timestamptz not null,
     replay_until timestamptz not null,
+    created_at timestamptz,
     lease_until timestamptz,
     completed_at timestamptz,
     attempt integer not null default 1,
     status integer,
     hold boolean not null default false,
-    scope text collate "C" not null,
-    key text collate "C" not null,
-    fingerprint bytea not null,
     result jsonb,
     reference text,
     headers jsonb,
@@ -109,14 +107,17 @@ create table idemdb.keys (
     recovery_point text,
     recovery_data jsonb,
     last_error text,
+    scope text collate "C" not null,
+    key text collate "C" not null,
+    fingerprint bytea not null,
     primary key (scope, key)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
 comment on table idemdb.keys is 'One row per idempotency key: who holds it, and the answer to replay. Written by functions only.';
 comment on column idemdb.keys.claim_token is
 'Fencing token: the clock in microseconds at the claim, greater with every takeover. It is also when the present claim was made.';
-comment on column idemdb.keys.claim_xid is 'The transaction that made the present claim.';
-comment on column idemdb.keys.created_at is 'When the key was first claimed.';
+comment on column idemdb.keys.claim_xid is 'The transaction that made the present claim. Null for a key that execute wrote.';
+comment on column idemdb.keys.created_at is 'When the key was first claimed, if its token has changed since.';
 comment on column idemdb.keys.forget_at is 'Until when the key is remembered. Fixed at the claim.';
 comment on column idemdb.keys.replay_until is
 'Until when the answer is kept. Before completion: the claim plus replay_for, from which completion computes its own.';
@@ -209,6 +210,15 @@ comment on function idemdb._claimed_at(bigint) is
 
 revoke all on function idemdb._claimed_at(bigint) from public;
 
+-- file: functions/_created_at.sql
+create function idemdb._created_at(p_key idemdb.keys) returns timestamptz
+language sql immutable parallel safe
+return coalesce(p_key.created_at, idemdb._claimed_at(p_key.claim_token));
+
+comment on function idemdb._created_at(idemdb.keys) is 'Internal. When a key was first claimed.';
+
+revoke all on function idemdb._created_at(idemdb.keys) from public;
+
 -- file: functions/_next_token.sql
 -- A token for a claim made now, greater than the one before it even where the clock was set back.
 create function idemdb._next_token(p_now timestamptz, p_before bigint default 0) returns bigint
@@ -266,7 +276,8 @@ revoke all on function idemdb._key_state(idemdb.keys, timestamptz, xid8) from pu
 -- setting that ends with the transaction or the savepoint.
 create function idemdb._execution(p_lock bigint, p_fingerprint bytea) returns text
 language sql immutable parallel safe
-return pg_catalog.concat(' ', p_lock, ':', pg_catalog.encode(p_fingerprint, 'hex'), ' ');
+return ' ' operator(pg_catalog.||) pg_catalog.encode(pg_catalog.int8send(p_lock), 'hex') operator(pg_catalog.||) ':'
+    operator(pg_catalog.||) pg_catalog.encode(p_fingerprint, 'hex');
 
 comment on function idemdb._execution(bigint, bytea) is
 'Internal. The mark in setting idemdb.executing of a key whose function is being run by this transaction.';
@@ -329,27 +340,32 @@ comment on function idemdb._refuse_key(text, text) is 'Internal. Raises ID004 fo
 revoke all on function idemdb._refuse_key(text, text) from public;
 
 -- file: functions/_refuse_arguments.sql
-create function idemdb._refuse_arguments(p_fingerprint bytea, p_lease interval, p_wait interval) returns void
+create function idemdb._refuse_arguments(
+    p_scope text, p_key text, p_fingerprint bytea, p_lease interval, p_wait interval
+) returns void
 language plpgsql immutable
 as $$
 begin
-    if p_fingerprint is null then
+    if not idemdb._valid_key(p_scope, p_key) then
+        perform idemdb._refuse_key(p_scope, p_key);
+    elsif p_fingerprint is null then
         raise exception 'the fingerprint is null'
             using errcode = 'ID004',
             hint = 'Pass idemdb.fingerprint(request as jsonb), or ''\x'' for a request without parameters.';
     elsif not idemdb._valid_period(p_lease) then
         raise exception 'the lease must be above zero (and below 1000 years), not %', p_lease
             using errcode = 'ID004', hint = 'Leave it null to bind the claim to this transaction.';
+    elsif not idemdb._valid_wait(p_wait) then
+        raise exception 'the wait must not be negative (nor above 1000 years), as % is', p_wait
+            using errcode = 'ID004', hint = 'Zero answers at once, null waits for 2 seconds.';
     end if;
-    raise exception 'the wait must not be negative (nor above 1000 years), as % is', p_wait
-        using errcode = 'ID004', hint = 'Zero answers at once, null waits for 2 seconds.';
 end;
 $$;
 
-comment on function idemdb._refuse_arguments(bytea, interval, interval) is
-'Internal. Raises ID004 for a fingerprint, lease or wait that a claim refuses.';
+comment on function idemdb._refuse_arguments(text, text, bytea, interval, interval) is
+'Internal. Raises ID004 for a scope, key, fingerprint, lease or wait that a claim refuses; does nothing for good ones.';
 
-revoke all on function idemdb._refuse_arguments(bytea, interval, interval) from public;
+revoke all on function idemdb._refuse_arguments(text, text, bytea, interval, interval) from public;
 
 -- file: functions/_refuse_holder.sql
 create function idemdb._refuse_holder(p_scope text, p_key text) returns void
@@ -650,12 +666,12 @@ language plpgsql stable
 as $$
 declare
     v_running text := current_setting('idemdb.executing', true);
-    v_lock bigint := idemdb._key_lock(p_scope, p_key);
+    v_mark text := idemdb._execution(idemdb._key_lock(p_scope, p_key), p_fingerprint);
 begin
-    if strpos(v_running, idemdb._execution(v_lock, p_fingerprint)) > 0 then
+    if strpos(v_running || ' ', v_mark || ' ') > 0 then
         perform idemdb._refuse_claim(p_scope, p_key);
     end if;
-    return strpos(v_running, format(' %s:', v_lock)) > 0;
+    return strpos(v_running, split_part(v_mark, ':', 1) || ':') > 0;
 end;
 $$;
 
@@ -670,13 +686,18 @@ revoke all on function idemdb._executes_other(text, text, bytea) from public;
 create function idemdb._await_holder(p_lock bigint, p_wait interval) returns void
 language plpgsql
 as $$
+declare
+    v_began timestamptz := clock_timestamp();
 begin
     perform set_config('lock_timeout', idemdb._milliseconds(p_wait)::text, true);
     perform pg_advisory_xact_lock_shared(p_lock);
     raise exception using errcode = 'ID000', message = 'the holder has ended';
 exception
     when sqlstate 'ID000' or lock_not_available then
-        null;
+        -- No holder, so only other waiters, who come and go all at once after a rollback: step out of each other's way.
+        if clock_timestamp() < v_began + interval '5 milliseconds' then
+            perform pg_sleep_for(least(p_wait, random() * interval '50 milliseconds'));
+        end if;
 end;
 $$;
 
@@ -684,54 +705,6 @@ comment on function idemdb._await_holder(bigint, interval) is
 'Internal. Waits until the transaction that holds a key''s courtesy lock has ended, p_wait (above zero) at most.';
 
 revoke all on function idemdb._await_holder(bigint, interval) from public;
-
--- file: functions/_start.sql
--- An absent key: take the courtesy lock for the rest of the transaction, then write the claim. Without a lease the row is
--- written in its final state, so that it commits as done even if nobody completes it.
---
--- With p_run (execute) nothing is written yet: the row comes once, with the answer, after the function ran. Until then only
--- the lock shows that somebody is at it, so the key is read again behind the lock.
-create function idemdb._start(
-    p_scope text, p_key text, p_fingerprint bytea, p_lease interval,
-    p_replay_for interval, p_keep_for interval, p_hold boolean, p_run boolean
-) returns idemdb.claim_result
-language plpgsql
-as $$
-declare
-    v_now timestamptz := clock_timestamp();
-    v_token bigint := idemdb._next_token(v_now);
-    v_answer idemdb.claim_result;
-begin
-    if not pg_try_advisory_xact_lock(idemdb._key_lock(p_scope, p_key)) then
-        return null;
-    elsif p_run then
-        perform from idemdb.keys as k where k.scope = p_scope and k.key = p_key;
-        if found then
-            return null;
-        end if;
-    else
-        insert into idemdb.keys (
-            claim_token, claim_xid, created_at, forget_at, replay_until, lease_until, hold, scope, key, fingerprint
-        ) values (
-            v_token, pg_current_xact_id(), v_now, v_now + p_keep_for, v_now + p_replay_for, v_now + p_lease, p_hold,
-            p_scope, p_key, p_fingerprint
-        ) on conflict (scope, key) do nothing;
-        if not found then
-            return null;
-        end if;
-    end if;
-    v_answer.outcome := 'started';
-    v_answer.claim_token := v_token;
-    v_answer.attempt := 1;
-    v_answer.claimed_at := v_now;
-    return v_answer;
-end;
-$$;
-
-comment on function idemdb._start(text, text, bytea, interval, interval, interval, boolean, boolean) is
-'Internal. Claims an absent key. Null when somebody else holds its courtesy lock or was faster.';
-
-revoke all on function idemdb._start(text, text, bytea, interval, interval, interval, boolean, boolean) from public;
 
 -- file: functions/_take_over.sql
 -- Takeover is one UPDATE guarded by the old token, behind the courtesy lock. A guard that fails only after a wait would keep
@@ -745,7 +718,7 @@ declare
     v_moved interval := idemdb._claimed_at(v_token) - idemdb._claimed_at(p_row.claim_token);
     -- A key abandoned for longer than it was to be remembered would otherwise be forgotten as soon as it is done.
     v_forget_at timestamptz := case
-        when p_row.forget_at > v_now then p_row.forget_at else v_now + (p_row.forget_at - p_row.created_at)
+        when p_row.forget_at > v_now then p_row.forget_at else v_now + (p_row.forget_at - idemdb._created_at(p_row))
     end;
     v_lock_timeout text := current_setting('lock_timeout');
     v_answer idemdb.claim_result;
@@ -757,6 +730,7 @@ begin
     update idemdb.keys as k
     set claim_token = v_token,
         claim_xid = pg_current_xact_id(),
+        created_at = idemdb._created_at(k),
         attempt = k.attempt + 1,
         lease_until = v_now + p_lease,
         forget_at = v_forget_at,
@@ -796,68 +770,104 @@ create function idemdb._admit(
 language plpgsql
 as $$
 declare
-    v_replay_for interval := interval '24 hours';
-    v_keep_for interval := interval '30 days';
-    v_hold boolean := false;
-    v_raises boolean := false;
+    v_replay_for interval;
+    v_keep_for interval;
+    v_hold boolean;
+    v_raises boolean;
     v_row idemdb.keys;
     v_state text;
     v_now timestamptz;
     v_until timestamptz;
-    v_pause interval := interval '20 milliseconds';
+    v_pause interval;
+    v_token bigint;
     v_answer idemdb.claim_result;
 begin
-    if not idemdb._valid_key(p_scope, p_key) then
-        perform idemdb._refuse_key(p_scope, p_key);
-    elsif p_fingerprint is null or not idemdb._valid_period(p_lease) or not idemdb._valid_wait(p_wait) then
-        perform idemdb._refuse_arguments(p_fingerprint, p_lease, p_wait);
-    elsif p_options is not null then
-        select * into v_replay_for, v_keep_for, v_hold, v_raises from idemdb._claim_options(p_options);
+    -- Each expression costs a replay more than one would think, so the usual arguments pass with one look.
+    if p_fingerprint is null or p_lease is not null or p_wait is not null or p_options is not null then
+        perform idemdb._refuse_arguments(p_scope, p_key, p_fingerprint, p_lease, p_wait);
+        select * into v_replay_for, v_keep_for, v_hold, v_raises
+        from idemdb._claim_options(p_options) where p_options is not null;
     end if;
 
     loop
         select * into v_row from idemdb.keys as k where k.scope = p_scope and k.key = p_key;
-        v_now := clock_timestamp();
         if found then
             if v_row.fingerprint <> p_fingerprint then
                 return idemdb._mismatch(p_scope, p_key, v_raises);
             end if;
-            v_state := idemdb._key_state(v_row, v_now, pg_current_xact_id_if_assigned());
-            if v_state in ('done', 'expired', 'unresolved') then
+            v_now := clock_timestamp();
+            if v_row.completed_at is null or v_row.replay_until <= v_now then
+                v_state := idemdb._key_state(v_row, v_now, pg_current_xact_id_if_assigned());
+            else
+                v_state := 'done';
+            end if;
+            if v_state = 'done' then
+                return row(
+                    'replayed', null::bigint, v_row.attempt, null::text, null::jsonb, v_row.status, v_row.headers, v_row.body,
+                    v_row.result, v_row.reference, null::integer, idemdb._claimed_at(v_row.claim_token), v_row.completed_at,
+                    null::jsonb
+                )::idemdb.claim_result;
+            elsif v_state in ('expired', 'unresolved') then
                 return idemdb._recall(v_row, v_state);
             end if;
+        elsif not idemdb._valid_key(p_scope, p_key) then
+            perform idemdb._refuse_key(p_scope, p_key);
         else
             v_state := 'absent';
         end if;
-        v_until := coalesce(v_until, v_now + coalesce(p_wait, interval '2 seconds'));
 
         if v_state = 'running' then
+            v_until := coalesce(v_until, v_now + coalesce(p_wait, interval '2 seconds'));
             if v_now >= v_until then
                 return idemdb._in_progress(p_scope, p_key, v_row.lease_until - v_now, v_raises);
             end if;
-            perform pg_sleep_for(least(v_pause, v_until - v_now));
-            v_pause := least(v_pause * 2, interval '200 milliseconds');
+            v_pause := least(
+                coalesce(v_pause * 2, interval '20 milliseconds'), interval '200 milliseconds', v_until - v_now
+            );
+            perform pg_sleep_for(v_pause);
             continue;
-        end if;
-
-        if current_setting('transaction_read_only') = 'on' or v_state = 'open' then
+        elsif current_setting('transaction_read_only') = 'on' or v_state = 'open' then
             perform idemdb._refuse_claim(p_scope, p_key);
         elsif current_setting('idemdb.executing', true) <> '' then
             if idemdb._executes_other(p_scope, p_key, p_fingerprint) then
                 return idemdb._mismatch(p_scope, p_key, v_raises);
             end if;
         end if;
+
         if v_state = 'absent' then
-            v_answer := idemdb._start(p_scope, p_key, p_fingerprint, p_lease, v_replay_for, v_keep_for, v_hold, p_run);
+            v_now := clock_timestamp();
+            if pg_try_advisory_xact_lock(idemdb._key_lock(p_scope, p_key)) then
+                v_token := idemdb._next_token(v_now);
+                if p_run then
+                    perform from idemdb.keys as k where k.scope = p_scope and k.key = p_key;
+                else
+                    insert into idemdb.keys (
+                        claim_token, claim_xid, forget_at, replay_until, lease_until, hold, scope, key, fingerprint
+                    ) values (
+                        v_token, pg_current_xact_id(), v_now + coalesce(v_keep_for, interval '30 days'),
+                        v_now + coalesce(v_replay_for, interval '24 hours'), v_now + p_lease, coalesce(v_hold, false),
+                        p_scope, p_key, p_fingerprint
+                    ) on conflict (scope, key) do nothing;
+                end if;
+                if found <> p_run then
+                    return row(
+                        'started', v_token, 1, null::text, null::jsonb, null::integer, null::jsonb, null::bytea, null::jsonb,
+                        null::text, null::integer, v_now, null::timestamptz, null::jsonb
+                    )::idemdb.claim_result;
+                end if;
+            end if;
         elsif p_run and v_row.recovery_point is not null then
             raise exception 'key "%" in scope "%" has a recovery point, which execute cannot go on from', p_key, p_scope
                 using errcode = 'ID004', hint = 'Claim it with a lease and go on from its recovery_point.';
         else
+            v_until := coalesce(v_until, v_now + coalesce(p_wait, interval '2 seconds'));
             v_answer := idemdb._take_over(v_row, p_lease, v_until - v_now);
+            if v_answer.outcome is not null then
+                return v_answer;
+            end if;
         end if;
-        if v_answer.outcome is not null then
-            return v_answer;
-        elsif v_now > v_until then
+        v_until := coalesce(v_until, v_now + coalesce(p_wait, interval '2 seconds'));
+        if v_now > v_until then
             -- Read again and tried again after the wait was over.
             return idemdb._in_progress(p_scope, p_key, interval '1 second', v_raises);
         elsif v_now < v_until then
@@ -1021,7 +1031,7 @@ begin
         raise exception 'the recovery point is empty'
             using errcode = 'ID004', hint = 'Name the step that was just finished.';
     elsif not idemdb._valid_period(p_lease) then
-        perform idemdb._refuse_arguments('\x', p_lease, null);
+        perform idemdb._refuse_arguments(p_scope, p_key, '\x', p_lease, null);
     end if;
 
     update idemdb.keys as k
@@ -1158,7 +1168,7 @@ begin
     v_record.recovery_data := v_row.recovery_data;
     v_record.reference := v_row.reference;
     v_record.last_error := v_row.last_error;
-    v_record.created_at := v_row.created_at;
+    v_record.created_at := idemdb._created_at(v_row);
     v_record.claimed_at := idemdb._claimed_at(v_row.claim_token);
     -- Many drivers cannot read -infinity.
     v_record.lease_until := nullif(v_row.lease_until, '-infinity');
@@ -1235,19 +1245,13 @@ create function idemdb._execute_call(p_function text) returns text
 language plpgsql stable
 as $$
 declare
-    v_call text;
+    v_function pg_catalog.regprocedure := pg_catalog.to_regprocedure(pg_catalog.concat(p_function, '(jsonb)'));
 begin
-    select pg_catalog.format('select %I.%I($1)', n.nspname, f.proname) into v_call
-    from pg_catalog.pg_proc as f
-    join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) f.pronamespace
-    where f.oid operator(pg_catalog.=) pg_catalog.to_regprocedure(pg_catalog.concat(p_function, '(jsonb)'))
-        and f.prorettype operator(pg_catalog.=) 'pg_catalog.jsonb'::pg_catalog.regtype
-        and f.prokind operator(pg_catalog.=) 'f' and not f.proretset;
-    if v_call is null then
-        raise exception 'there is no function %(jsonb) returns jsonb', coalesce(p_function, 'null')
-            using errcode = 'ID004', hint = 'Name a function with one jsonb parameter, with its schema: ''app.pay''.';
+    if pg_catalog.pg_get_function_result(v_function) operator(pg_catalog.=) 'jsonb' then
+        return pg_catalog.format('select %s($1)', v_function::pg_catalog.regproc);
     end if;
-    return v_call;
+    raise exception 'there is no function %(jsonb) returns jsonb', coalesce(p_function, 'null')
+        using errcode = 'ID004', hint = 'Name a function with one jsonb parameter, with its schema: ''app.pay''.';
 exception
     when syntax_error or invalid_name then
         raise exception '"%" is no function name', p_function
@@ -1269,18 +1273,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := clock_timestamp();
-    v_replay_for interval := interval '24 hours';
-    v_keep_for interval := interval '30 days';
+    v_replay_for interval;
+    v_keep_for interval;
 begin
-    perform set_config(
-        'idemdb.executing',
-        replace(
-            current_setting('idemdb.executing', true),
-            idemdb._execution(idemdb._key_lock(p_scope, p_key), p_fingerprint),
-            ''
-        ),
-        true
-    );
+    -- The last mark is ours, 82 characters: executions nest.
+    perform set_config('idemdb.executing', left(current_setting('idemdb.executing', true), -82), true);
     if p_answer.attempt > 1 then
         return idemdb.complete(
             p_scope, p_key, p_answer.claim_token, p_answer.status, p_answer.headers, p_answer.body, p_answer.result,
@@ -1292,25 +1289,28 @@ begin
         select o.replay_for, o.keep_for into v_replay_for, v_keep_for
         from idemdb._claim_options(p_options - 'exclude') as o;
     end if;
+    -- A plain INSERT in a block costs less than ON CONFLICT, which writes its row in two steps. Behind the courtesy lock a
+    -- conflict is as good as impossible.
     insert into idemdb.keys (
-        claim_token, claim_xid, created_at, forget_at, replay_until, completed_at, scope, key, fingerprint,
-        status, headers, body, result, reference
+        claim_token, forget_at, replay_until, completed_at, result, reference, headers, body, status,
+        scope, key, fingerprint
     ) values (
-        p_answer.claim_token, pg_current_xact_id(), p_answer.claimed_at, p_answer.claimed_at + v_keep_for,
-        least(v_now + v_replay_for, p_answer.claimed_at + v_keep_for), v_now, p_scope, p_key, p_fingerprint,
-        p_answer.status, p_answer.headers, p_answer.body, p_answer.result, p_answer.reference
-    ) on conflict (scope, key) do nothing;
-    if found then
-        return v_now;
-    end if;
-
-    perform from idemdb.keys as k
-    where k.scope = p_scope and k.key = p_key and k.claim_xid = pg_current_xact_id_if_assigned();
-    if found then
-        perform idemdb._refuse_claim(p_scope, p_key);
-    end if;
-    raise exception 'key "%" in scope "%" was claimed while its function ran', p_key, p_scope
-        using errcode = 'serialization_failure', hint = 'Repeat the transaction: the key then tells what became of it.';
+        p_answer.claim_token, p_answer.claimed_at + coalesce(v_keep_for, interval '30 days'),
+        least(v_now + coalesce(v_replay_for, interval '24 hours'), p_answer.claimed_at + v_keep_for), v_now,
+        p_answer.result, p_answer.reference, p_answer.headers, p_answer.body, p_answer.status,
+        p_scope, p_key, p_fingerprint
+    );
+    return v_now;
+exception
+    when unique_violation then
+        perform from idemdb.keys as k
+        where k.scope = p_scope and k.key = p_key and k.claim_xid = pg_current_xact_id_if_assigned();
+        if found then
+            perform idemdb._refuse_claim(p_scope, p_key);
+        end if;
+        raise exception 'key "%" in scope "%" was claimed while its function ran', p_key, p_scope
+            using errcode = 'serialization_failure',
+            hint = 'Repeat the transaction: the key then tells what became of it.';
 end;
 $$;
 
@@ -1438,6 +1438,7 @@ begin
     if p_action = 'completed' then
         update idemdb.keys as k
         set claim_token = v_token,
+            created_at = idemdb._created_at(k),
             completed_at = v_now,
             replay_until = least(v_now + (k.replay_until - idemdb._claimed_at(k.claim_token)), k.forget_at),
             status = v_answer.status,
@@ -1451,6 +1452,7 @@ begin
     elsif p_action = 'retry' then
         update idemdb.keys as k
         set claim_token = v_token,
+            created_at = idemdb._created_at(k),
             lease_until = '-infinity',
             replay_until = k.replay_until + (idemdb._claimed_at(v_token) - idemdb._claimed_at(k.claim_token))
         where k.scope = p_scope and k.key = p_key;
@@ -1716,9 +1718,9 @@ select
     k.scope,
     case s.state when 'open' then 'running' else s.state end as state,
     count(*) as keys,
-    min(k.created_at) as oldest_created_at,
-    max(k.created_at) as newest_created_at,
-    clock_timestamp() - min(k.created_at) as oldest_age,
+    min(idemdb._created_at(k)) as oldest_created_at,
+    max(idemdb._created_at(k)) as newest_created_at,
+    clock_timestamp() - min(idemdb._created_at(k)) as oldest_age,
     max(k.attempt) as max_attempt
 from idemdb.keys as k
 cross join lateral (
@@ -1740,7 +1742,7 @@ select
     k.recovery_point,
     k.last_error,
     k.reference,
-    k.created_at,
+    idemdb._created_at(k) as created_at,
     idemdb._claimed_at(k.claim_token) as claimed_at,
     k.lease_until
 from idemdb.keys as k

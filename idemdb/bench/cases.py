@@ -1,0 +1,137 @@
+"""What is measured: operations, the floors beside them, and the bars to reach. Data only."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Tool = Literal["client", "server"]
+Measure = Literal["round_trips", "wal_bytes", "xids", "dead_tuples", "hot_share"]
+
+# A key is a UUID, made of a number with twelve digits so that pgbench can make one too.
+KEY_TAIL = "-4a0e-8d1c-9b0b5f0a7c39"
+STORED = range(100_000_000_000, 100_000_010_000)
+FRESH = range(200_000_000_000, 1_000_000_000_000)
+
+_REQUEST = '{"amount": 500}'
+PARAMETERS: Mapping[str, str] = {
+    "scope": "acme:pay",
+    "request": _REQUEST,
+    "fingerprint": "\\x" + hashlib.sha256(_REQUEST.encode()).hexdigest(),
+}
+_PARAMETER = re.compile(r"(?<!:):([a-z]+)")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Statements that are done together, with parameters as ``:name``.
+
+    :param statements: sent one after the other; ``:token`` is the first column of the statement before.
+    :param keys: where keys are taken from, at random: STORED (they have an answer) or FRESH.
+    :param transaction: whether BEGIN and COMMIT are sent around the statements.
+    """
+
+    statements: tuple[str, ...]
+    keys: range
+    transaction: bool = False
+
+    def for_psycopg(self) -> list[str]:
+        """Return the statements with psycopg's placeholders."""
+        return [_PARAMETER.sub(r"%(\1)s", statement) for statement in self.statements]
+
+    def for_pgbench(self) -> str:
+        """Return a script of pgbench, which sends every variable as a parameter."""
+        first, last = self.keys[0], self.keys[-1]
+        lines = [
+            statement.replace(":key", f"(:number::text || '{KEY_TAIL}')") for statement in self.statements
+        ]
+        return "\n".join([f"\\set number random({first}, {last})", *(f"{line};" for line in lines)]) + "\n"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation of idemdb beside its floor.
+
+    :param bars: by tool, the least ratio to the floor.
+    :param limits: by measure, the most per operation; for hot_share the least.
+    :param over_floor: whether the counts are what the operation needs more than its floor.
+    """
+
+    title: str
+    operation: Operation
+    floor: Operation
+    clients: tuple[int, ...]
+    bars: Mapping[Tool, float | None]
+    limits: Mapping[Measure, float] = field(default_factory=dict)
+    over_floor: bool = False
+
+
+_ANSWER = "status, headers, body, result, reference, completed_at"
+_INSERT = Operation(
+    (
+        """
+        insert into bench.floor (scope, key, fingerprint, result)
+        values (:scope, :key, :fingerprint, :request)
+        on conflict (scope, key) do nothing returning completed_at
+        """,
+    ),
+    FRESH,
+)
+_BUSINESS = "insert into bench.payments (key, amount) values (:key, 500) returning id"
+_COMPLETE = "select idemdb.complete(:scope, :key, :token, p_status => 201, p_result => :request)"
+
+CASES: tuple[Case, ...] = (
+    Case(
+        "replay",
+        Operation((f"select outcome, {_ANSWER} from idemdb.claim(:scope, :key, :fingerprint)",), STORED),
+        Operation(
+            (f"select fingerprint, {_ANSWER} from bench.floor where scope = :scope and key = :key",), STORED
+        ),
+        clients=(1, 8),
+        bars={"client": 0.80, "server": 0.70},
+        limits={"round_trips": 1, "wal_bytes": 0, "xids": 0, "dead_tuples": 0},
+    ),
+    Case(
+        "execute, first run",
+        Operation(
+            (f"select outcome, {_ANSWER} from idemdb.execute(:scope, :key, 'bench.echo', :request)",), FRESH
+        ),
+        _INSERT,
+        clients=(1, 8),
+        bars={"client": 0.75, "server": 0.62},
+        limits={"round_trips": 1, "wal_bytes": 380, "dead_tuples": 0},
+    ),
+    Case(
+        "claim + complete, bound",
+        Operation(
+            (_BUSINESS, "select claim_token from idemdb.claim(:scope, :key, :fingerprint)", _COMPLETE),
+            FRESH,
+            transaction=True,
+        ),
+        Operation((_BUSINESS,), FRESH, transaction=True),
+        clients=(1,),
+        bars={"client": None},
+        limits={"round_trips": 2, "wal_bytes": 520, "xids": 0, "hot_share": 1},
+        over_floor=True,
+    ),
+    Case(
+        "claim + complete, leased",
+        Operation(
+            (
+                "select claim_token from idemdb.claim(:scope, :key, :fingerprint, interval '30 seconds')",
+                _COMPLETE,
+            ),
+            FRESH,
+        ),
+        _INSERT,
+        clients=(1, 8),
+        bars={"client": 0.42},
+        limits={"round_trips": 2, "wal_bytes": 540, "hot_share": 1},
+    ),
+)
+
+# A call of Idem may need so much more processor time of the client than psycopg alone, in microseconds.
+PYTHON_BAR = 40.0

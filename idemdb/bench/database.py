@@ -1,0 +1,74 @@
+"""A database of the benchmark's own: idemdb, the floor's table, and keys that have an answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from idemdb import resources
+from idemdb.alembic import install
+from idemdb.bench.cases import KEY_TAIL, PARAMETERS, STORED
+
+_TABLES = """
+create schema bench;
+create function bench.echo(p_args jsonb) returns jsonb language plpgsql as $$ begin return p_args; end $$;
+create table bench.payments (
+    id bigint generated always as identity primary key, key text not null, amount integer not null
+);
+-- Nothing may run beside the measurement.
+alter table idemdb.keys set (autovacuum_enabled = false);
+create table bench.floor (like idemdb.keys including all) with (fillfactor = 70, autovacuum_enabled = false);
+alter table bench.floor
+    alter claim_token set default 1780000000000000,
+    alter completed_at set default clock_timestamp(),
+    alter replay_until set default clock_timestamp() + interval '24 hours',
+    alter forget_at set default clock_timestamp() + interval '30 days';
+"""
+_FILL = f"""
+do $$
+begin
+    for v_number in 1..{len(STORED)} loop
+        perform idemdb.execute(
+            '{PARAMETERS["scope"]}', {STORED[0]} - 1 + v_number || '{KEY_TAIL}',
+            'bench.echo', '{PARAMETERS["request"]}'
+        );
+        if v_number % 500 = 0 then
+            commit;
+        end if;
+    end loop;
+end
+$$
+"""
+
+
+@contextmanager
+def scratch(dsn: str) -> Iterator[str]:
+    """Make a database beside the one of the DSN, fill it, give its DSN, and drop it.
+
+    :param dsn: of a role that may create databases.
+    """
+    name = f"idemdb_bench_{os.getpid()}"
+    database = sql.Identifier(name)
+    with psycopg.connect(dsn, autocommit=True) as server:
+        server.execute(sql.SQL("create database {} template template0").format(database))
+        try:
+            own = make_conninfo(dsn, dbname=name)
+            _prepare(own)
+            yield own
+        finally:
+            server.execute(sql.SQL("drop database {} with (force)").format(database))
+
+
+def _prepare(dsn: str) -> None:
+    """Install idemdb and fill its table and the floor's with the same rows."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(install.script(0, resources.latest(), roles=False).encode())
+        connection.execute(_TABLES)
+        connection.execute(_FILL.encode())
+        connection.execute("insert into bench.floor select * from idemdb.keys")
+        connection.execute("vacuum analyze")
