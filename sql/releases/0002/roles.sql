@@ -64,14 +64,10 @@ to idemdb_admin;
 grant execute on function
     idemdb.version(),
     idemdb._claimed_at(bigint),
-<<<<<<< HEAD
+    idemdb._created_at(idemdb.keys),
     idemdb._key_state(idemdb.keys, timestamptz, xid8),
     idemdb._consumer_hash(text),
     idemdb._default_settings(text)
-=======
-    idemdb._created_at(idemdb.keys),
-    idemdb._key_state(idemdb.keys, timestamptz, xid8)
->>>>>>> main
 to idemdb_user, idemdb_admin, idemdb_reader;
 
 grant select on
