@@ -85,6 +85,7 @@
 \ir functions/advance.sql
 \ir functions/_check_message.sql
 \ir functions/outbox_add.sql
+\ir functions/_bury_messages.sql
 \ir functions/outbox_take.sql
 \ir functions/outbox_done.sql
 \ir functions/outbox_retry.sql

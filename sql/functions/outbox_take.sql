@@ -17,6 +17,7 @@ begin
             using errcode = 'ID004', hint = 'Say for how long from now nobody else may take these messages.';
     end if;
     perform idemdb._check_writable('take messages');
+    perform idemdb._bury_messages(p_topic, v_now);
     v_token := nextval('idemdb.outbox_token');
     return query
     -- A query of its own: joined to the update directly, the plan may run it again and take more than the limit.
@@ -48,7 +49,7 @@ $$;
 comment on function idemdb.outbox_take(text, integer, interval) is
 'Take messages of a topic to deliver them: oldest first, nobody else gets them for the length of the lease.
 
-Commit before delivering, then finish each message by outbox_done() or outbox_retry() with the claim_token that all messages of one take share. A message whose lease ran out is taken again, so deliver with the dedup key as the receiver''s idempotency key. Of a group only the first waiting message can be taken. Never waits for another taker.
+Commit before delivering, then finish each message by outbox_done() or outbox_retry() with the claim_token that all messages of one take share. A message whose lease ran out is taken again, so deliver with the dedup key as the receiver''s idempotency key; after the topic''s max_attempts it is dead instead. Of a group only the first waiting message can be taken. Never waits for another taker.
 Errors: ID004 invalid argument; 25006.';
 
 revoke all on function idemdb.outbox_take(text, integer, interval) from public;

@@ -9,7 +9,7 @@ select
     min(m.created_at) filter (where not m.dead) as oldest_created_at,
     idemdb._default_settings('topic') || s.settings as settings
 from idemdb.settings as s
-left join idemdb.outbox_messages as m on m.topic = s.name
+left join idemdb.outbox_messages as m on s.name = m.topic
 where s.kind = 'topic'
 group by s.name, s.settings;
 

@@ -96,7 +96,8 @@ def test_a_script_is_recognised_and_left_alone(project: Project, psql: Path) -> 
 
 
 def test_a_script_may_run_twice_and_goes_back(project: Project, psql: Path) -> None:
-    up, down = (project.idemdb("sql", "--from", a, "--to", b) for a, b in (("0", str(NEWEST)), (str(NEWEST), "0")))
+    newest = str(NEWEST)
+    up, down = (project.idemdb("sql", "--from", a, "--to", b) for a, b in (("0", newest), (newest, "0")))
     for _ in range(2):
         project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=up)
     assert project.version() == NEWEST

@@ -360,6 +360,17 @@ def test_an_abandoned_attempt_counts(conn: Connection) -> None:
     assert retry(conn, message) == "dead"
 
 
+def test_a_message_that_nobody_survives_dies(conn: Connection) -> None:
+    """One that kills every taker is not taken for ever: after max_attempts without an answer it is dead."""
+    add(conn, "k")
+    for _ in range(5):
+        assert keys(take(conn)) == ["k"]
+        run_out(conn)
+    assert take(conn) == []
+    rows = conn.execute("select id, attempts, last_error from idemdb.dead_letters").fetchall()
+    assert [(attempts, error) for _, attempts, error in rows] == [(5, "its taker never came back")]
+
+
 @pytest.mark.parametrize("action", ["replay", "drop"])
 def test_a_dead_message_is_replayed_or_dropped(action: str, conn: Connection) -> None:
     conn.execute("select idemdb.configure('topic', 't', '{\"max_attempts\": 1}')")

@@ -49,6 +49,8 @@ drop function idemdb.outbox_done;
 
 drop function idemdb.outbox_take;
 
+drop function idemdb._bury_messages;
+
 drop function idemdb.outbox_add;
 
 drop function idemdb._check_message;

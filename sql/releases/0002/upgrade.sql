@@ -818,6 +818,30 @@ Errors: ID004 invalid argument; 25006; 40001 repeat the transaction.';
 
 revoke all on function idemdb.outbox_add(text, text, jsonb, jsonb, text, timestamptz) from public;
 
+-- file: functions/_bury_messages.sql
+create function idemdb._bury_messages(p_topic text, p_now timestamptz) returns void
+language plpgsql
+as $$
+begin
+    update idemdb.outbox_messages as m
+    set dead = true,
+        claim_token = null,
+        lease_until = null,
+        last_error = coalesce(m.last_error || '; ', '') || 'its taker never came back'
+    where m.topic = p_topic and m.id = any (array(
+        select q.id from idemdb.outbox_messages as q
+        where q.topic = p_topic and not q.dead and q.lease_until <= p_now
+            and q.attempt >= (idemdb._settings_of('topic', p_topic) ->> 'max_attempts')::integer
+        for update of q skip locked
+    ));
+end;
+$$;
+
+comment on function idemdb._bury_messages(text, timestamptz) is
+'Internal. Makes messages dead that were taken max_attempts times and whose last taker let the lease run out: one that kills every relay must not go on for ever.';
+
+revoke all on function idemdb._bury_messages(text, timestamptz) from public;
+
 -- file: functions/outbox_take.sql
 -- Of a group only the first message that is not dead can be taken: what is held, or waits for its retry, holds back the rest.
 -- That is checked against the statement's snapshot, which is safe: a message only ever leaves the queue after being the first.
@@ -838,6 +862,7 @@ begin
             using errcode = 'ID004', hint = 'Say for how long from now nobody else may take these messages.';
     end if;
     perform idemdb._check_writable('take messages');
+    perform idemdb._bury_messages(p_topic, v_now);
     v_token := nextval('idemdb.outbox_token');
     return query
     -- A query of its own: joined to the update directly, the plan may run it again and take more than the limit.
@@ -869,7 +894,7 @@ $$;
 comment on function idemdb.outbox_take(text, integer, interval) is
 'Take messages of a topic to deliver them: oldest first, nobody else gets them for the length of the lease.
 
-Commit before delivering, then finish each message by outbox_done() or outbox_retry() with the claim_token that all messages of one take share. A message whose lease ran out is taken again, so deliver with the dedup key as the receiver''s idempotency key. Of a group only the first waiting message can be taken. Never waits for another taker.
+Commit before delivering, then finish each message by outbox_done() or outbox_retry() with the claim_token that all messages of one take share. A message whose lease ran out is taken again, so deliver with the dedup key as the receiver''s idempotency key; after the topic''s max_attempts it is dead instead. Of a group only the first waiting message can be taken. Never waits for another taker.
 Errors: ID004 invalid argument; 25006.';
 
 revoke all on function idemdb.outbox_take(text, integer, interval) from public;
@@ -1057,11 +1082,26 @@ select
         select count(*) from idemdb.inbox as i
         where i.consumer = idemdb._consumer_hash(s.name) and not i.dead
     ) as remembered,
-    (select count(*) from idemdb.event_failures as f where f.consumer = s.name and not f.dead) as retrying,
-    (select count(*) from idemdb.event_failures as f where f.consumer = s.name and f.dead) as dead,
-    (select max(f.last_failed_at) from idemdb.event_failures as f where f.consumer = s.name) as last_failed_at,
-    (select count(*) from idemdb.streams as t where t.consumer = s.name) as streams,
-    (select count(*) from idemdb.entity_versions as v where v.consumer = s.name) as entities,
+    (
+        select count(*) from idemdb.event_failures as f
+        where f.consumer = s.name and not f.dead
+    ) as retrying,
+    (
+        select count(*) from idemdb.event_failures as f
+        where f.consumer = s.name and f.dead
+    ) as dead,
+    (
+        select max(f.last_failed_at) from idemdb.event_failures as f
+        where f.consumer = s.name
+    ) as last_failed_at,
+    (
+        select count(*) from idemdb.streams as t
+        where t.consumer = s.name
+    ) as streams,
+    (
+        select count(*) from idemdb.entity_versions as v
+        where v.consumer = s.name
+    ) as entities,
     idemdb._default_settings('consumer') || s.settings as settings
 from idemdb.settings as s
 where s.kind = 'consumer';
@@ -1083,7 +1123,7 @@ select
     min(m.created_at) filter (where not m.dead) as oldest_created_at,
     idemdb._default_settings('topic') || s.settings as settings
 from idemdb.settings as s
-left join idemdb.outbox_messages as m on m.topic = s.name
+left join idemdb.outbox_messages as m on s.name = m.topic
 where s.kind = 'topic'
 group by s.name, s.settings;
 
