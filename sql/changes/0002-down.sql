@@ -20,4 +20,5 @@ begin
 end;
 $$;
 
-delete from idemdb.sweep_cursor as c where c.what in ('inbox', 'event_failures', 'outbox_keys');
+delete from idemdb.sweep_cursor as c
+where c.what in ('inbox', 'event_failures', 'outbox_keys');

@@ -10,7 +10,14 @@ select
 from idemdb.event_failures as f
 where f.dead
 union all
-select 'topic', m.topic, m.id::text, m.attempt, m.last_error, m.created_at, null
+select
+    'topic' as kind,
+    m.topic as name,
+    m.id::text as id,
+    m.attempt as attempts,
+    m.last_error,
+    m.created_at,
+    null as died_at
 from idemdb.outbox_messages as m
 where m.dead;
 

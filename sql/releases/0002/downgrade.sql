@@ -20,7 +20,8 @@ begin
 end;
 $$;
 
-delete from idemdb.sweep_cursor as c where c.what in ('inbox', 'event_failures', 'outbox_keys');
+delete from idemdb.sweep_cursor as c
+where c.what in ('inbox', 'event_failures', 'outbox_keys');
 
 drop view idemdb.dead_letters;
 
