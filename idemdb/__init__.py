@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from idemdb.aio import AsyncIdem, AsyncOp
+from idemdb.consumer import AsyncConsumer, Consumer, Delivery
 from idemdb.errors import (
     AlreadyClaimed,
     Answer,
@@ -16,8 +17,19 @@ from idemdb.errors import (
     SchemaMissing,
     Unresolved,
 )
+from idemdb.event_flows import Event
 from idemdb.fingerprint import Fingerprint
-from idemdb.results import Claim, KeyRecord, Outcome, OutcomeEvent, SweepResult
+from idemdb.results import (
+    Claim,
+    EventResult,
+    KeyRecord,
+    OutboxMessage,
+    OutboxResult,
+    Outcome,
+    OutcomeEvent,
+    Processed,
+    SweepResult,
+)
 from idemdb.retrying import aretry, retry
 from idemdb.sync import Idem, Op
 
@@ -27,10 +39,15 @@ __all__ = [
     "AlreadyClaimed",
     "Answer",
     "AnswerExpired",
+    "AsyncConsumer",
     "AsyncIdem",
     "AsyncOp",
     "Claim",
     "ClaimLost",
+    "Consumer",
+    "Delivery",
+    "Event",
+    "EventResult",
     "Fingerprint",
     "Idem",
     "IdemError",
@@ -39,9 +56,12 @@ __all__ = [
     "KeyRecord",
     "NoNaturalKey",
     "Op",
+    "OutboxMessage",
+    "OutboxResult",
     "Outcome",
     "OutcomeEvent",
     "ParameterMismatch",
+    "Processed",
     "SchemaMissing",
     "SweepResult",
     "Unresolved",

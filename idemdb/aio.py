@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Self, TypeVar, cast
 
 from idemdb import flows
+from idemdb.aio_events import AsyncEventMethods
 from idemdb.calls import keys
 from idemdb.drivers import adapt_async
 from idemdb.drivers.base import AsyncDriver, Observer
@@ -19,6 +20,7 @@ from idemdb.wire import Seconds, Span
 T = TypeVar("T")
 
 Abandoned = Literal["retry", "hold"]
+Verdict = Answer | Literal["retry"] | None
 
 
 class AsyncOp(flows.Work):
@@ -73,7 +75,7 @@ class AsyncOp(flows.Work):
             await self._renewal.stop()
 
 
-class AsyncIdem:
+class AsyncIdem(AsyncEventMethods):
     """idemdb over the caller's connection, in the caller's transaction."""
 
     def __init__(self, connection: Any, *, connect: Any = None, on_outcome: Observer | None = None) -> None:
@@ -102,11 +104,12 @@ class AsyncIdem:
         replay_for: Span | None = None,
         keep_for: Span | None = None,
         abandoned: Abandoned | None = None,
+        reconcile: Callable[[KeyRecord], Awaitable[Verdict] | Verdict] | None = None,
     ) -> Outcome[T]:
         """Do what ``Idem.run`` does."""
         ask = keys.claim(scope, key, request, lease, wait, keys.options(replay_for, keep_for, abandoned))
         async with AsyncOp(self._driver, self._connect, scope, key, lease, abandoned) as op:
-            return await self._driver.drive(flows.run(op, ask, handler))
+            return await self._driver.drive(flows.run(op, ask, handler, reconcile))
 
     async def claim(
         self,

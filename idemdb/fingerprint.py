@@ -1,12 +1,17 @@
-"""The digest of a request, which tells an honest repeat from another request under the same key."""
+"""Digests: of a request, to tell an honest repeat from another request, and keys for other services."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import uuid
 from typing import Any
 
 from idemdb.errors import InvalidArgument
 from idemdb.wire import to_json
+
+# The namespace of the keys that are sent to other services. It must never change.
+KEY_NAMESPACE = uuid.UUID("5f0a7c39-6a0e-5d1c-9b0b-1de31de31db0")
 
 
 class Fingerprint(bytes):
@@ -45,3 +50,12 @@ def json_like(request: Any) -> str:
     if isinstance(request, bytes | bytearray | memoryview):
         raise InvalidArgument("request must be JSON-like: the fingerprint of bytes is their SHA-256")
     return to_json(request, "request")
+
+
+def stable_key(*parts: str) -> str:
+    r"""Return a key to send to another service: the same for the same parts, for ever.
+
+    It is the UUIDv5, in the namespace ``5f0a7c39-6a0e-5d1c-9b0b-1de31de31db0``, of the parts as a JSON array
+    of texts: no spaces, nothing but ``"``, ``\`` and control characters escaped.
+    """
+    return str(uuid.uuid5(KEY_NAMESPACE, json.dumps(parts, ensure_ascii=False, separators=(",", ":"))))

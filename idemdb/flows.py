@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -11,14 +9,14 @@ from typing import Any, TypeVar
 from idemdb.calls import keys as calls
 from idemdb.drivers.base import AUTOCOMMITS, ENTER, IDLE, Flow, Invoke, Step, keep, undo
 from idemdb.errors import Answer, ClaimLost, InvalidArgument, refusal
-from idemdb.results import Claim, Outcome
+from idemdb.fingerprint import stable_key
+from idemdb.results import Claim, KeyRecord, Outcome
 from idemdb.statement import Call
 from idemdb.wire import Seconds, from_json, interval, text
 
 T = TypeVar("T")
 
-# The namespace of the keys that `key_for` makes. It must never change: they are sent to other services.
-KEY_NAMESPACE = uuid.UUID("5f0a7c39-6a0e-5d1c-9b0b-1de31de31db0")
+Reconcile = Callable[[KeyRecord], Any]
 
 _IN_TRANSACTION = "run(lease=…) commits by itself, but the connection has a transaction open"
 
@@ -81,8 +79,7 @@ class Work:
         It is the UUIDv5, in the namespace ``5f0a7c39-6a0e-5d1c-9b0b-1de31de31db0``, of the JSON text
         ``["scope","key","name"]``: no spaces, nothing but ``"``, ``\`` and control characters escaped.
         """
-        parts = [self.scope, self.key, text(name, "name")]
-        return str(uuid.uuid5(KEY_NAMESPACE, json.dumps(parts, ensure_ascii=False, separators=(",", ":"))))
+        return stable_key(self.scope, self.key, text(name, "name"))
 
     def hold_claim(self, claim: Claim) -> None:
         """Take the claim, and the answers of the steps that holders before have finished."""
@@ -134,19 +131,28 @@ class Finish:
         return Outcome(claim.outcome, claim.value, claim)
 
 
-def run(work: Work, ask: Call[Claim], handler: Callable[..., Any]) -> Flow[Outcome[Any]]:
+def run(
+    work: Work, ask: Call[Claim], handler: Callable[..., Any], reconcile: Reconcile | None = None
+) -> Flow[Outcome[Any]]:
     """Claim, let the handler work, complete; or return the answer of before.
 
     :raises KeyInProgress, ParameterMismatch, AnswerExpired, Unresolved: where it can neither run nor replay.
     """
     if work.lease is not None:
-        return (yield from _leased(work, ask, handler))
+        return (yield from _leased(work, ask, handler, reconcile))
+    if reconcile is not None:
+        raise InvalidArgument(
+            "reconcile needs run(lease=…): a transaction must not stay open around a foreign call",
+            scope=work.scope,
+            key=work.key,
+            hint="give run a lease",
+        )
     if not (yield AUTOCOMMITS):
         return (yield from _bound(work, ask, handler))
-    return (yield from _inside(_bound(work, ask, handler)))
+    return (yield from inside(_bound(work, ask, handler)))
 
 
-def _inside(flow: Flow[T]) -> Flow[T]:
+def inside(flow: Flow[T]) -> Flow[T]:
     """Run a flow in a transaction of its own."""
     point = yield ENTER
     try:
@@ -154,13 +160,13 @@ def _inside(flow: Flow[T]) -> Flow[T]:
     except GeneratorExit:
         raise
     except BaseException:
-        yield from _quietly(undo(point))
+        yield from quietly(undo(point))
         raise
     yield keep(point)
     return answer
 
 
-def _one(call: Call[T]) -> Flow[T]:
+def one(call: Call[T]) -> Flow[T]:
     """Make a flow of a call."""
     answer: T = yield call
     return answer
@@ -168,10 +174,10 @@ def _one(call: Call[T]) -> Flow[T]:
 
 def alone(call: Call[T]) -> Flow[T]:
     """Send a call in a transaction of its own."""
-    return _inside(_one(call))
+    return inside(one(call))
 
 
-def _quietly(*steps: Step | Flow[Any]) -> Generator[Step, Any, str | None]:
+def quietly(*steps: Step | Flow[Any]) -> Generator[Step, Any, str | None]:
     """Do steps while another error is on its way; return the name of the error that ends them, if any."""
     try:
         for step in steps:
@@ -204,20 +210,24 @@ def _bound(work: Work, ask: Call[Claim], handler: Callable[..., Any]) -> Flow[Ou
     except GeneratorExit:
         raise
     except BaseException as error:
-        failed = yield from _quietly(_undone(work), calls.release(work.scope, work.key, work.token, error))
+        failed = yield from quietly(_undone(work), calls.release(work.scope, work.key, work.token, error))
         if failed:
             error.add_note(f"The claim could not be taken back ({failed}): roll the transaction back.")
         raise
     return finish.outcome(completed_at)
 
 
-def _leased(work: Work, ask: Call[Claim], handler: Callable[..., Any]) -> Flow[Outcome[Any]]:
+def _leased(
+    work: Work, ask: Call[Claim], handler: Callable[..., Any], reconcile: Reconcile | None
+) -> Flow[Outcome[Any]]:
     """Run with a lease: the claim commits by itself, the handler's writes with the answer."""
     if not (yield IDLE):
         raise InvalidArgument(
             _IN_TRANSACTION, scope=work.scope, key=work.key, hint="commit or roll back first"
         )
     claim = yield from alone(ask)
+    if claim.outcome == "unresolved" and reconcile is not None:
+        claim = yield from _reconciled(work, ask, claim, reconcile)
     if not claim.granted:
         return _settled(work, claim)
     work.hold_claim(claim)
@@ -229,12 +239,40 @@ def _leased(work: Work, ask: Call[Claim], handler: Callable[..., Any]) -> Flow[O
     except GeneratorExit:
         raise
     except BaseException as error:
-        yield from _quietly(_undone(work))
+        yield from quietly(_undone(work))
         # A call to the outside whose end is unknown must not be made again before someone has looked.
         if not (work.hold and work.uncertain):
-            yield from _quietly(alone(calls.release(work.scope, work.key, work.token, error)))
+            yield from quietly(alone(calls.release(work.scope, work.key, work.token, error)))
         raise
     return finish.outcome(completed_at)
+
+
+def _reconciled(work: Work, ask: Call[Claim], claim: Claim, reconcile: Reconcile) -> Flow[Claim]:
+    """Ask what became of a holder that vanished, resolve the key accordingly, and claim again."""
+    record = yield from alone(calls.lookup(work.scope, work.key))
+    if record.state == "unresolved":
+        verdict = yield Invoke(reconcile, (record,))
+        if verdict is None:
+            return claim
+        if verdict != "retry" and not isinstance(verdict, Answer):
+            raise InvalidArgument(
+                f"reconcile must return an Answer, 'retry' or None, not {type(verdict).__name__}",
+                scope=work.scope,
+                key=work.key,
+            )
+        yield from inside(_resolved(work, record, verdict, reconcile))
+    return (yield from alone(ask))
+
+
+def _resolved(work: Work, record: KeyRecord, verdict: Answer | str, reconcile: Reconcile) -> Flow[None]:
+    """Resolve a key, unless somebody has decided about it, or another holder has had it, meanwhile."""
+    now = yield calls.lookup(work.scope, work.key)
+    if (now.state, now.claim_token) != (record.state, record.claim_token):
+        return
+    answer = verdict if isinstance(verdict, Answer) else None
+    action = "retry" if answer is None else "completed"
+    note = f"reconciled by {getattr(reconcile, '__qualname__', type(reconcile).__name__)}"
+    yield calls.resolve(work.scope, work.key, action, note, answer)
 
 
 def _worked(work: Work, handler: Callable[..., Any]) -> Flow[tuple[Finish, Any]]:

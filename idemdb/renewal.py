@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
 import logging
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 from idemdb.drivers import adapt, adapt_async
 from idemdb.errors import ClaimLost
 from idemdb.flows import alone
+from idemdb.opening import opened, opened_async
 from idemdb.statement import Call
 
 _log = logging.getLogger("idemdb")
@@ -53,7 +51,7 @@ class Renewal:
         """Renew again and again."""
         while not self._stopped.wait(self._every):
             try:
-                with _opened(self._connect) as connection:
+                with opened(self._connect) as connection:
                     adapt(connection).drive(alone(self._call))
             except ClaimLost:
                 self.lost = True
@@ -88,44 +86,10 @@ class AsyncRenewal:
         while True:
             await asyncio.sleep(self._every)
             try:
-                async with _opened_async(self._connect) as connection:
+                async with opened_async(self._connect) as connection:
                     await adapt_async(connection).drive(alone(self._call))
             except ClaimLost:
                 self.lost = True
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, the next turn may do better
                 _log.warning(_AGAIN, type(error).__name__)
-
-
-def _source(connect: Any) -> Any:
-    """Return the function that opens a connection, or lends one."""
-    if callable(connect):
-        return connect
-    # psycopg's pools, asyncpg's pool, SQLAlchemy's engines.
-    for name in ("connection", "acquire", "connect"):
-        if hasattr(connect, name):
-            return getattr(connect, name)
-    raise TypeError(f"connect must be a function, an engine or a pool, not {type(connect).__name__}")
-
-
-def _opened(connect: Any) -> contextlib.AbstractContextManager[Any]:
-    """Open or borrow a connection; it is closed or given back at the end."""
-    opened: contextlib.AbstractContextManager[Any] = _source(connect)()
-    return opened
-
-
-@contextlib.asynccontextmanager
-async def _opened_async(connect: Any) -> AsyncIterator[Any]:
-    """Open or borrow a connection; it is closed or given back at the end."""
-    opened = _source(connect)()
-    if not hasattr(opened, "__aenter__") and inspect.isawaitable(opened):
-        opened = await opened
-    if hasattr(opened, "__aenter__"):
-        async with opened as connection:
-            yield connection
-        return
-    # asyncpg's connections are no context managers.
-    try:
-        yield opened
-    finally:
-        await opened.close()

@@ -9,6 +9,8 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 KeyOutcome = Literal["started", "resumed", "replayed", "in_progress", "mismatch", "expired", "unresolved"]
+EventOutcome = Literal["first_seen", "duplicate", "too_old", "dead"]
+OutboxOutcome = Literal["added", "existing", "mismatch"]
 KeyState = Literal["unknown", "running", "abandoned", "unresolved", "released", "done", "expired"]
 
 
@@ -112,11 +114,60 @@ class Outcome(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Processed(Generic[T]):
+    """Answer of ``process``: the outcome, and as ``value`` what the handler returned, if it ran."""
+
+    outcome: EventOutcome
+    value: T | None
+
+    @property
+    def first_seen(self) -> bool:
+        """Say whether the event is new: the handler ran, or the caller is to handle it now."""
+        return self.outcome == "first_seen"
+
+
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    """One row of ``process_many``: the position in the batch from 1, the event, and its outcome."""
+
+    item: int
+    event_id: str
+    outcome: EventOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxResult:
+    """Answer of ``outbox_add``: the outcome, and the id of the message that is there."""
+
+    outcome: OutboxOutcome
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A message that ``outbox_take`` has handed out: the fields of ``idemdb.outbox_message``.
+
+    ``payload``, ``headers`` and ``details`` are decoded JSON. ``claim_token`` is the same for all messages of
+    one take.
+    """
+
+    id: int
+    claim_token: int
+    dedup_key: str
+    group_key: str | None
+    payload: Any
+    headers: Any
+    attempt: int
+    created_at: datetime
+    details: Any
+
+
+@dataclass(frozen=True, slots=True)
 class OutcomeEvent:
     """What ``on_outcome`` is told of a call: for metrics, hence without key, request and answer.
 
-    ``call`` is the SQL function's name, ``seconds`` the time until the database had answered (waiting
-    included).
+    ``call`` is the SQL function's name, ``scope`` the scope, consumer or topic, ``seconds`` the time until
+    the database had answered (waiting included).
     """
 
     call: str

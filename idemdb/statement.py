@@ -46,3 +46,8 @@ class Call(Generic[T]):
     scope: str | None = None
     key: str | None = None
     bound: bool = False
+
+
+def scalar(rows: Rows) -> Any:
+    """Return the only column of the only row."""
+    return rows[0][0]

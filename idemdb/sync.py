@@ -14,11 +14,13 @@ from idemdb.errors import Answer
 from idemdb.fingerprint import Fingerprint
 from idemdb.renewal import Renewal
 from idemdb.results import Claim, KeyRecord, Outcome, SweepResult
+from idemdb.sync_events import EventMethods
 from idemdb.wire import Seconds, Span
 
 T = TypeVar("T")
 
 Abandoned = Literal["retry", "hold"]
+Verdict = Answer | Literal["retry"] | None
 
 
 class Op(flows.Work):
@@ -73,7 +75,7 @@ class Op(flows.Work):
             self._renewal.stop()
 
 
-class Idem:
+class Idem(EventMethods):
     """idemdb over the caller's connection, in the caller's transaction."""
 
     def __init__(self, connection: Any, *, connect: Any = None, on_outcome: Observer | None = None) -> None:
@@ -100,6 +102,7 @@ class Idem:
         replay_for: Span | None = None,
         keep_for: Span | None = None,
         abandoned: Abandoned | None = None,
+        reconcile: Callable[[KeyRecord], Verdict] | None = None,
     ) -> Outcome[T]:
         """Do the work once: claim the key, call ``handler(op)``, store its answer; or replay that of before.
 
@@ -116,6 +119,10 @@ class Idem:
         :param replay_for: for how long the answer is kept: seconds, a timedelta or text such as '24 hours'.
         :param keep_for: for how long the key is remembered.
         :param abandoned: what an expired lease means: 'retry', or 'hold' until a person resolves it.
+        :param reconcile: asked, with the KeyRecord, what became of a held key whose holder vanished, for
+            instance by looking at the other side. It returns an Answer (the work was done, this is replayed),
+            'retry' (it was not done) or None (nobody knows). Calls ``resolve``, so the connection's role must
+            be a member of idemdb_admin. Only with a lease.
 
         When the handler raises, its writes and the claim are taken back and the error is raised again:
         committing then leaves nothing behind. Under 'hold' an error that leaves ``op.step`` keeps the claim.
@@ -127,7 +134,7 @@ class Idem:
         """
         ask = keys.claim(scope, key, request, lease, wait, keys.options(replay_for, keep_for, abandoned))
         with Op(self._driver, self._connect, scope, key, lease, abandoned) as op:
-            return self._driver.drive(flows.run(op, ask, handler))
+            return self._driver.drive(flows.run(op, ask, handler, reconcile))
 
     def claim(
         self,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any
@@ -36,6 +36,25 @@ def text(value: str, name: str) -> str:
 def optional_text(value: str | None, name: str) -> str | None:
     """Return None, or a text that PostgreSQL can hold as it is."""
     return None if value is None else text(value, name)
+
+
+def texts(values: Iterable[str], name: str) -> list[str]:
+    """Return texts that PostgreSQL can hold as they are."""
+    if isinstance(values, str):
+        raise InvalidArgument(f"{name} must be several texts, not one")
+    return [text(value, name) for value in values]
+
+
+def instant(value: datetime | None, name: str) -> datetime | None:
+    """Return None, or a time that is the same for everybody.
+
+    :raises InvalidArgument: for a time without a time zone: drivers and sessions would read it differently.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise InvalidArgument(f"{name} must be a datetime with a time zone")
+    return value
 
 
 def error_text(error: BaseException) -> str:

@@ -32,9 +32,11 @@ _GENERATED = "<!-- Written by tools/reference.py; do not edit. -->"
 
 # --- SQL
 
-# The order of the contract: keys, then the house. A function that is not named here comes last.
+# The order of the contract: keys, events, the outbox, the house. What is not named here comes last.
 _ORDER = [
     *("claim", "complete", "execute", "fingerprint", "lookup", "checkpoint", "renew", "release"),
+    *("process", "process_many", "process_failed", "process_offsets", "advance"),
+    *("outbox_add", "outbox_take", "outbox_done", "outbox_retry", "dead_letter"),
     *("resolve", "forget", "sweep", "configure", "version"),
 ]
 
@@ -157,8 +159,11 @@ text such as `'30 days'`.
 """
 
 _GROUPS: dict[str, list[str]] = {
-    "Calls": ["Idem", "Op", "AsyncIdem", "AsyncOp", "retry", "aretry"],
-    "Results": ["Outcome", "Claim", "KeyRecord", "SweepResult", "OutcomeEvent", "Answer", "Fingerprint"],
+    "Calls": ["Idem", "Op", "Event", "Consumer", "AsyncIdem", "AsyncOp", "AsyncConsumer", "retry", "aretry"],
+    "Results": [
+        *("Outcome", "Claim", "KeyRecord", "Processed", "EventResult", "Delivery", "OutboxResult"),
+        *("OutboxMessage", "SweepResult", "OutcomeEvent", "Answer", "Fingerprint"),
+    ],
     "Errors": [
         "IdemError",
         "KeyInProgress",
@@ -172,7 +177,7 @@ _GROUPS: dict[str, list[str]] = {
         "Unresolved",
     ],
 }
-_TWINS = {"AsyncIdem": "Idem", "AsyncOp": "Op"}
+_TWINS = {"AsyncIdem": "Idem", "AsyncOp": "Op", "AsyncConsumer": "Consumer"}
 
 
 class _Plain(str):
@@ -239,8 +244,11 @@ def _field(field: Any) -> str:
 
 def _methods(name: str, thing: type) -> Iterator[str]:
     """Describe methods and properties, those of bases inside idemdb included."""
-    bases = [base for base in reversed(thing.__mro__) if base.__module__.startswith("idemdb")]
-    members = {key: value for base in bases for key, value in vars(base).items() if not key.startswith("_")}
+    members: dict[str, Any] = {}
+    for base in thing.__mro__:
+        if base.__module__.startswith("idemdb"):
+            members = members | {key: value for key, value in vars(base).items() if key not in members}
+    members = {key: value for key, value in members.items() if not key.startswith("_")}
     owner = {"Idem": "idem", "Op": "op"}.get(name, name.lower())
     properties = [(key, value) for key, value in members.items() if isinstance(value, property)]
     if name == "Op":

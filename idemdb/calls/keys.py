@@ -12,7 +12,7 @@ from idemdb import fingerprint as fingerprints
 from idemdb.errors import Answer
 from idemdb.fingerprint import Fingerprint
 from idemdb.results import Claim, KeyRecord, SweepResult
-from idemdb.statement import Call, Rows, Statement
+from idemdb.statement import Call, Rows, Statement, scalar
 from idemdb.wire import (
     Seconds,
     Span,
@@ -145,7 +145,7 @@ def complete(
         optional_json(result, "result"),
         optional_text(reference, "reference"),
     )
-    return _keyed(_COMPLETE, scope, key, parameters, _scalar)
+    return _keyed(_COMPLETE, scope, key, parameters, scalar)
 
 
 def checkpoint(
@@ -163,12 +163,12 @@ def checkpoint(
         optional_json(data, "data"),
         interval(lease, "lease"),
     )
-    return _keyed(_CHECKPOINT, scope, key, parameters, _scalar)
+    return _keyed(_CHECKPOINT, scope, key, parameters, scalar)
 
 
 def renew(scope: str, key: str, claim_token: int, lease: Seconds) -> Call[datetime]:
     """Build ``idemdb.renew``."""
-    return _keyed(_RENEW, scope, key, (claim_token, interval(lease, "lease")), _scalar)
+    return _keyed(_RENEW, scope, key, (claim_token, interval(lease, "lease")), scalar)
 
 
 def release(
@@ -176,7 +176,7 @@ def release(
 ) -> Call[datetime]:
     """Build ``idemdb.release``; an exception becomes one line without the values that drivers add."""
     message = error_text(error) if isinstance(error, BaseException) else optional_text(error, "error")
-    return _keyed(_RELEASE, scope, key, (claim_token, message), _scalar)
+    return _keyed(_RELEASE, scope, key, (claim_token, message), scalar)
 
 
 def lookup(scope: str, key: str) -> Call[KeyRecord]:
@@ -187,7 +187,7 @@ def lookup(scope: str, key: str) -> Call[KeyRecord]:
 def resolve(scope: str, key: str, action: str, note: str, answer: Answer | None = None) -> Call[str]:
     """Build ``idemdb.resolve``."""
     parameters = (text(action, "action"), text(note, "note"), optional_json(_answer(answer), "answer"))
-    return _keyed(_RESOLVE, scope, key, parameters, _scalar)
+    return _keyed(_RESOLVE, scope, key, parameters, scalar)
 
 
 def fingerprint(request: Any, exclude: Sequence[str] = ()) -> Call[Fingerprint]:
@@ -204,7 +204,7 @@ def configure(kind: str, name: str, settings: Mapping[str, Any]) -> Call[Any]:
 
 def forget(scope: str, key: str | None = None) -> Call[int]:
     """Build ``idemdb.forget``."""
-    return Call(_FORGET, (text(scope, "scope"), optional_text(key, "key")), _scalar, scope, key)
+    return Call(_FORGET, (text(scope, "scope"), optional_text(key, "key")), scalar, scope, key)
 
 
 def sweep(limit: int = 10000) -> Call[list[SweepResult]]:
@@ -214,7 +214,7 @@ def sweep(limit: int = 10000) -> Call[list[SweepResult]]:
 
 def version() -> Call[int]:
     """Build ``idemdb.version``."""
-    return Call(_VERSION, (), _scalar)
+    return Call(_VERSION, (), scalar)
 
 
 def _keyed(
@@ -243,11 +243,6 @@ def _answer(answer: Answer | None) -> dict[str, Any] | None:
         "reference": answer.reference,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _scalar(rows: Rows) -> Any:
-    """Return the only column of the only row."""
-    return rows[0][0]
 
 
 def _json(rows: Rows) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -184,6 +185,29 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
         console.print(table) if console.is_terminal else Console(width=10_000).print(table)
     else:
         click.echo(empty)
+
+
+def query(dsn: str, text: str, **parameters: Any) -> list[dict[str, Any]]:
+    """Return the rows of a query as dicts.
+
+    :param dsn: from `parse_dsn`.
+    :param text: SQL with parameters by name.
+    :param parameters: their values.
+    """
+    with connect(dsn) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(text.encode(), parameters).fetchall()
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
+    """Print rows of a query as JSON, else as a table.
+
+    :param rows: from `query`.
+    :param empty: the sentence to print where there are none.
+    """
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(list(rows[0]) if rows else [], (list(row.values()) for row in rows), empty=empty)
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import click
 import psycopg
-from psycopg.rows import dict_row
 from rich.console import Console
 
 from idemdb.cli.common import (
@@ -25,7 +24,8 @@ from idemdb.cli.common import (
     json_option,
     print_fields,
     print_json,
-    print_table,
+    print_rows,
+    query,
 )
 from idemdb.errors import Answer
 from idemdb.sync import Idem
@@ -110,11 +110,7 @@ def inspect(dsn: str, as_json: bool, show_answer: bool, scope: str, key: str) ->
 @json_option
 def unresolved(dsn: str, as_json: bool) -> None:
     """List the keys whose holder vanished and that only a person can decide about."""
-    rows = _view(dsn, "select * from idemdb.unresolved")
-    if as_json:
-        print_json(rows)
-    else:
-        _print_rows(rows, empty="No unresolved keys.")
+    print_rows(query(dsn, "select * from idemdb.unresolved"), as_json=as_json, empty="No unresolved keys.")
 
 
 @click.command()
@@ -222,20 +218,7 @@ def _print_sweep(removed: dict[str, int], *, as_json: bool) -> None:
 @json_option
 def stats(dsn: str, as_json: bool) -> None:
     """Count keys by scope and state, with their ages."""
-    rows = _view(dsn, "select * from idemdb.key_overview")
-    if as_json:
-        print_json(rows)
-    else:
-        _print_rows(rows, empty="No keys.")
-
-
-def _view(dsn: str, query: str) -> list[dict[str, Any]]:
-    with connect(dsn) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query.encode()).fetchall()
-
-
-def _print_rows(rows: list[dict[str, Any]], *, empty: str) -> None:
-    print_table(list(rows[0]) if rows else [], (list(row.values()) for row in rows), empty=empty)
+    print_rows(query(dsn, "select * from idemdb.key_overview"), as_json=as_json, empty="No keys.")
 
 
 def _answer(text: str | None) -> Answer | None:

@@ -20,11 +20,13 @@ class Limits:
     :param snapshot: a transaction that holds a snapshot.
     :param prepared: a prepared transaction.
     :param swept: the last complete pass of sweep, and what it should have removed.
+    :param waiting: a message that could be taken from the outbox.
     """
 
     snapshot: timedelta = timedelta(minutes=15)
     prepared: timedelta = timedelta(minutes=5)
     swept: timedelta = timedelta(days=1)
+    waiting: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)

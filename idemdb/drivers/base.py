@@ -22,8 +22,8 @@ T = TypeVar("T")
 Observer = Callable[[OutcomeEvent], object]
 
 _log = logging.getLogger("idemdb")
-UNPROTECTED = "the connection is in autocommit mode, so the claim would be done at once"
-_PROTECT = "open a transaction around the claim and the work, or give a lease"
+UNPROTECTED = "the connection is in autocommit mode, so this would count as done at once"
+_PROTECT = "open a transaction around this call and the work; a claim can have a lease instead"
 
 
 class Do(NamedTuple):
@@ -72,7 +72,7 @@ class _Base:
 
     def _answered(self, call: Call[Any], answer: Any, started: float) -> None:
         """Tell the observer of an outcome. Its failures are logged: metrics must not break a payment."""
-        outcome = getattr(answer, "outcome", None)
+        outcome = answer if isinstance(answer, str) else getattr(answer, "outcome", None)
         if self._observer is None or outcome is None:
             return
         attempt, seconds = getattr(answer, "attempt", None), perf_counter() - started

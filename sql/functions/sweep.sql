@@ -16,10 +16,10 @@ end;
 $$;
 
 comment on function idemdb.sweep(integer) is
-'Drop answers past replay_for and keys past keep_for, a small step at a time (for idemdb_admin).
+'Drop what is past its window (answers, keys, events, dedup keys), a small step at a time (for idemdb_admin).
 
-Walks each table by ranges of blocks with a stored cursor, needs no index, waits for no lock and never touches a running, abandoned or unresolved key. One call removes at most p_limit of each kind and reads at most p_limit blocks of each table; call it again until pass_complete. Only one sweep works on a table at a time: another one answers at once that it removed nothing.
-Returns a row for each kind: answers, keys.
+Walks each table by ranges of blocks with a stored cursor, needs no index, waits for no lock and never touches a running, abandoned or unresolved key, a dead letter or a waiting message. One call removes at most p_limit of each kind and reads at most p_limit blocks of each table; call it again until pass_complete. Only one sweep works on a table at a time: another one answers at once that it removed nothing.
+Returns a row for each kind: answers, keys, events, failures, dedup_keys.
 Errors: ID004 p_limit below 1.';
 
 revoke all on function idemdb.sweep(integer) from public;

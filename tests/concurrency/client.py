@@ -13,10 +13,13 @@ import psycopg
 from psycopg.rows import dict_row
 
 from .checks import STARTED
+from .event_programs import EventVerbs
 from .history import Step
-from .programs import COMMIT, Verbs, bound, leased, session
+from .programs import COMMIT, EFFECT, Verbs, bound, leased, session
+from .step_programs import HOLD, steps
 
 VERBS = Verbs("idemdb")
+EVENT_VERBS = EventVerbs("idemdb")
 
 FLOWS: dict[str, tuple[Step, ...]] = {
     "bound": bound(VERBS),
@@ -27,6 +30,17 @@ FLOWS: dict[str, tuple[Step, ...]] = {
     "execute, own transaction": (VERBS.execute(opens=False),),
 }
 """The ways to run work once. ``execute`` has a fingerprint of its own, so it is not mixed with the others."""
+
+_ADD, _COMMIT = EVENT_VERBS.add("m")
+EVENT_FLOWS: dict[str, tuple[Step, ...]] = {
+    "inbox": EVENT_VERBS.inbox(),
+    "batch": EVENT_VERBS.batch("a b"),
+    "add": (_ADD, Step("effect", EFFECT.statements, frozenset({"added"})), _COMMIT),
+    "relay": (EVENT_VERBS.take(), *EVENT_VERBS.deliver()),
+    "steps, retry": steps(),
+    "steps, hold": steps(),
+}
+"""The ways to handle an event, and to cause an effect elsewhere."""
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -65,12 +79,14 @@ def connect(dsn: str) -> Connection:
 
 def variables_of(flow: str) -> dict[str, object]:
     """Say what the flow's claims ask for."""
+    if flow.startswith("steps"):
+        return {"wait": "0", "options": HOLD if flow == "steps, hold" else None}
     return {} if flow == "leased" else {"lease": None}
 
 
-def main(dsn: str, flow: str, steps: int) -> None:
+def main(dsn: str, flow: str, count: int) -> None:
     """Run the first steps, say so, and wait."""
-    Client("A", connect(dsn), **variables_of(flow)).run(FLOWS[flow][:steps])
+    Client("A", connect(dsn), **variables_of(flow)).run((FLOWS | EVENT_FLOWS)[flow][:count])
     print("here", flush=True)
     sys.stdin.read()
 

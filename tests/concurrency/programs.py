@@ -138,7 +138,7 @@ def programs(schema: str = "idemdb", *, snapshot: bool = False) -> dict[str, Pro
     if schema == "idemdb":
         everything += [*_executed(verbs), *_resolved(verbs)]
     if snapshot:
-        everything = [_with_snapshots(program) for program in everything]
+        everything = [with_snapshots(program) for program in everything]
     return {program.name: program for program in everything}
 
 
@@ -417,7 +417,7 @@ def _resolved(verbs: Verbs) -> Iterator[Program]:
     )
 
 
-def _with_snapshots(program: Program) -> Program:
+def with_snapshots(program: Program) -> Program:
     """Begin each transaction and take its snapshot in a step of its own."""
     sessions = []
     for one in program.sessions:

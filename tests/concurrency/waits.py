@@ -15,12 +15,12 @@ PATIENCE = 60.0
 """Seconds after which what a test waits for will not come."""
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
+def until(happened: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
     """Look every few milliseconds until something has happened.
 
-    :raises AssertionError: if it has not after :data:`PATIENCE` seconds.
+    :raises AssertionError: if it has not after so many seconds.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not happened():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.005)

@@ -11,7 +11,7 @@ import pytest
 from idemdb.cli.main import main
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
-SECTIONS = dict(re.findall(r"^## idemdb (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+SECTIONS = dict(re.findall(r"^## idemdb ([\w-]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/operate-with-doctor.md"
 
 

@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from idemdb.cli.common import parse_dsn
 from idemdb.cli.main import main
+from idemdb.resources import latest
 from idemdb.testing import age_key
 
 Run = Callable[..., str]
@@ -336,9 +337,11 @@ class TestSchema:
     def test_sql_is_usable(self, empty_dsn: str) -> None:
         with psycopg.connect(empty_dsn) as conn:
             conn.execute(invoke("", "sql").encode())
-        assert json.loads(invoke(empty_dsn, "current", "--json"))["version"] == 1
+        assert json.loads(invoke(empty_dsn, "current", "--json"))["version"] == latest()
 
-    @pytest.mark.parametrize("arguments", [["--to", "0"], ["--to", "99"], ["--from", "99"], ["--from", "1"]])
+    @pytest.mark.parametrize(
+        "arguments", [["--to", "0"], ["--to", "99"], ["--from", "99"], ["--from", str(latest())]]
+    )
     def test_wrong_releases(self, arguments: list[str]) -> None:
         invoke("", "sql", *arguments, code=2)
 

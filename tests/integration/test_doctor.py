@@ -371,3 +371,44 @@ def test_an_overdue_sweep(healthy: str, found: Found) -> None:
     assert "never" in finding.what
     execute(healthy, "select idemdb.sweep()")
     assert found("swept") == []
+
+
+def test_dead_letters(healthy: str, found: Found) -> None:
+    for kind, name in (("consumer", "billing"), ("topic", "mail")):
+        execute(healthy, f"select idemdb.configure('{kind}', '{name}', '{{\"max_attempts\": 1}}')")
+    execute(
+        healthy,
+        "select idemdb.process_failed('billing', 'e', 'no luck')",
+        "select idemdb.outbox_add('mail', 'receipt', '{}')",
+        "select idemdb.outbox_retry('mail', claim_token, id, '0', 'no')"
+        " from idemdb.outbox_take('mail', 1, '1 min')",
+    )
+    events, messages = found("dead-letters")
+    assert (events.level, events.what) == ("warning", "1 dead events of consumer billing")
+    assert messages.what == "1 dead messages of topic mail"
+    execute(
+        healthy,
+        "select idemdb.dead_letter('consumer', 'billing', 'e', 'drop')",
+        "select idemdb.dead_letter('topic', 'mail', id, 'drop') from idemdb.dead_letters",
+    )
+    assert found("dead-letters") == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "messages"),
+    [
+        ("available_at = available_at - interval '1 hour'", 1),
+        ("available_at = available_at - interval '1 hour', lease_until = clock_timestamp()", 0),
+        ("available_at = available_at - interval '1 hour', dead = true", 0),
+        ("created_at = created_at - interval '1 hour'", 0),
+        ("available_at = available_at - interval '2 h', lease_until = available_at - interval '1 h'", 1),
+    ],
+)
+def test_nobody_relays(healthy: str, found: Found, damage: str, messages: int) -> None:
+    execute(healthy, "select idemdb.outbox_add('mail', 'receipt', '{}')")
+    execute(healthy, f"update idemdb.outbox_messages set {damage}")
+    findings = found("outbox")
+    assert len(findings) == messages
+    for finding in findings:
+        assert finding.what.startswith("1 messages of topic mail")
+        assert "idemdb relay" in finding.mend

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from idemdb import Answer, ClaimLost, InvalidArgument, KeyInProgress
+from idemdb import Answer, ClaimLost, InvalidArgument, KeyInProgress, Unresolved
 from tests.support.drivers import WAITING, Kit
 
 
@@ -320,3 +320,84 @@ async def test_cancelling_releases(kit: Kit, connection: Any) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (kit.record().state, kit.work()) == ("released", [])
+
+
+class TestReconcile:
+    """Asking the other side what became of a holder that vanished."""
+
+    async def _vanish(self, kit: Kit) -> Any:
+        """Leave a held key unresolved; return a connection."""
+        idem = kit.idem(await kit.open(autocommit=True))
+        claim = await idem.claim("s", "k", lease=60, abandoned="hold")
+        await idem.checkpoint("s", "k", claim.claim_token, "quote", data={"steps": {"quote": 5}}, lease=60)
+        kit.age("k", 61)
+        return await kit.open()
+
+    async def _run(self, kit: Kit, connection: Any, verdict: Any, calls: list[str] | None = None) -> Any:
+        async def reconcile(record: Any) -> Any:
+            assert (record.state, record.recovery_point) == ("unresolved", "quote")
+            if calls is not None:
+                calls.append("reconcile")
+            return verdict
+
+        async def handler(op: Any) -> Any:
+            if calls is not None:
+                calls.append("handler")
+
+            async def nothing() -> int:
+                raise AssertionError
+
+            return [op.recovery_point, await op.step("quote", nothing)]
+
+        idem = kit.idem(connection)
+        return await idem.run("s", "k", handler, lease=60, abandoned="hold", reconcile=reconcile)
+
+    async def _notes(self, kit: Kit) -> list[tuple[str, str]]:
+        with psycopg.connect(kit.dsn) as admin:
+            return admin.execute("select action, note from idemdb.audit").fetchall()
+
+    async def test_it_was_done(self, kit: Kit) -> None:
+        connection, calls = await self._vanish(kit), list[str]()
+        outcome = await self._run(kit, connection, Answer(status=200, result={"id": 1}), calls)
+        assert (outcome.outcome, outcome.value, outcome.claim.status) == ("replayed", {"id": 1}, 200)
+        [(action, note)] = await self._notes(kit)
+        assert action == "resolve:completed"
+        assert note.startswith("reconciled by ")
+        assert (await self._run(kit, connection, None, calls)).value == {"id": 1}
+        assert calls == ["reconcile"]
+
+    async def test_it_was_not_done(self, kit: Kit) -> None:
+        connection, calls = await self._vanish(kit), list[str]()
+        outcome = await self._run(kit, connection, "retry", calls)
+        assert (outcome.outcome, outcome.value) == ("resumed", ["quote", 5])
+        assert calls == ["reconcile", "handler"]
+
+    async def test_nobody_knows(self, kit: Kit) -> None:
+        connection = await self._vanish(kit)
+        with pytest.raises(Unresolved):
+            await self._run(kit, connection, None)
+        with pytest.raises(InvalidArgument, match="reconcile"):
+            await self._run(kit, connection, "done")
+        assert kit.record().state == "unresolved"
+        assert await self._notes(kit) == []
+
+    async def test_somebody_else_was_faster(self, kit: Kit) -> None:
+        connection = await self._vanish(kit)
+
+        async def reconcile(record: Any) -> Any:
+            with psycopg.connect(kit.dsn) as admin:
+                admin.execute("select idemdb.resolve('s', 'k', 'completed', 'seen', '{\"result\": 1}')")
+            return "retry"
+
+        async def handler(op: Any) -> None:
+            raise AssertionError
+
+        idem = kit.idem(connection)
+        outcome = await idem.run("s", "k", handler, lease=60, abandoned="hold", reconcile=reconcile)
+        assert (outcome.outcome, outcome.value) == ("replayed", 1)
+
+    async def test_a_run_in_the_callers_transaction_has_none(self, kit: Kit) -> None:
+        connection = await kit.open()
+        async with kit.transaction(connection) as idem:
+            with pytest.raises(InvalidArgument, match="lease"):
+                await idem.run("s", "k", lambda op: None, reconcile=lambda record: None)

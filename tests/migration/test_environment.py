@@ -8,7 +8,10 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from idemdb import resources
 from tests.migration.conftest import Project
+
+NEWEST = resources.latest()
 
 OBJECTS = """
 select 'function', p.oid::regprocedure::text, md5(pg_get_functiondef(p.oid)), p.proacl::text
@@ -31,28 +34,28 @@ def objects(dsn: str) -> list[tuple[str, ...]]:
 
 
 def test_up_and_down(project: Project) -> None:
-    assert json.loads(project.idemdb("current", "--json")) == {"version": 0, "newest": 1, "by": None}
-    assert "Installed release 1" in project.idemdb("upgrade")
+    assert json.loads(project.idemdb("current", "--json")) == {"version": 0, "newest": NEWEST, "by": None}
+    assert f"Installed release {NEWEST}" in project.idemdb("upgrade")
     assert json.loads(project.idemdb("current", "--json")) == {
-        "version": 1,
-        "newest": 1,
+        "version": NEWEST,
+        "newest": NEWEST,
         "by": "idemdb upgrade",
     }
     assert "Nothing to do" in project.idemdb("upgrade")
 
     project.claim()
-    assert "Hint: " in project.idemdb("downgrade", code=1)
-    assert project.version() == 1
-    assert "to none" in project.idemdb("downgrade", "--force")
+    assert "Hint: " in project.idemdb("downgrade", "--to", "0", code=1)
+    assert project.version() == NEWEST
+    assert "to none" in project.idemdb("downgrade", "--to", "0", "--force")
     assert project.version() is None
-    assert "Nothing to do" in project.idemdb("downgrade")
+    assert "Nothing to do" in project.idemdb("downgrade", "--to", "0")
 
 
 def test_the_schema_stays_while_it_holds_something_else(project: Project) -> None:
     project.idemdb("upgrade")
     with psycopg.connect(project.dsn) as conn:
         conn.execute("create table idemdb.mine ()")
-    project.idemdb("downgrade")
+    project.idemdb("downgrade", "--to", "0")
     with psycopg.connect(project.dsn) as conn:
         assert conn.execute("select to_regclass('idemdb.mine') is not null").fetchone() == (True,)
         assert objects(project.dsn)[0][1] == "idemdb.mine"
@@ -62,7 +65,7 @@ def test_several_at_once(project: Project) -> None:
     processes = [project.start(project.python.with_name("idemdb"), "upgrade") for _ in range(4)]
     results = [(*process.communicate(timeout=120), process.returncode) for process in processes]
     assert [result for result in results if result[2]] == []
-    assert project.version() == 1
+    assert project.version() == NEWEST
 
 
 def test_an_owner_without_other_rights(project: Project) -> None:
@@ -74,8 +77,8 @@ def test_an_owner_without_other_rights(project: Project) -> None:
         try:
             owner = make_conninfo(project.dsn, user=name, password="x")
             project.idemdb("upgrade", "--dsn", owner)
-            assert project.version() == 1
-            project.idemdb("downgrade", "--dsn", owner)
+            assert project.version() == NEWEST
+            project.idemdb("downgrade", "--to", "0", "--dsn", owner)
             assert project.version() is None
         finally:
             conn.execute(f"alter database {conn.info.dbname} owner to current_user".encode())
@@ -88,15 +91,16 @@ def test_a_script_is_recognised_and_left_alone(project: Project, psql: Path) -> 
     project.run(psql, "-v", "ON_ERROR_STOP=1", "-f", script, project.dsn)
     assert json.loads(project.idemdb("current", "--json"))["by"] == "unknown"
     assert "Nothing to do" in project.idemdb("upgrade")
-    assert "idemdb sql --from 1 --to 0" in project.idemdb("downgrade", code=1)
-    assert project.version() == 1
+    assert f"idemdb sql --from {NEWEST} --to 0" in project.idemdb("downgrade", "--to", "0", code=1)
+    assert project.version() == NEWEST
 
 
 def test_a_script_may_run_twice_and_goes_back(project: Project, psql: Path) -> None:
-    up, down = (project.idemdb("sql", "--from", a, "--to", b) for a, b in (("0", "1"), ("1", "0")))
+    newest = str(NEWEST)
+    up, down = (project.idemdb("sql", "--from", a, "--to", b) for a, b in (("0", newest), (newest, "0")))
     for _ in range(2):
         project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=up)
-    assert project.version() == 1
+    assert project.version() == NEWEST
     for _ in range(2):
         project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=down)
     assert project.version() is None
@@ -108,11 +112,11 @@ def test_all_ways_install_the_same(project: Project, dsn: str, psql: Path) -> No
 
     project.idemdb("upgrade")
     assert objects(project.dsn) == released
-    project.idemdb("downgrade")
+    project.idemdb("downgrade", "--to", "0")
 
     project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=project.idemdb("sql"))
     assert objects(project.dsn) == released
-    project.run(psql, project.dsn, text=project.idemdb("sql", "--from", "1", "--to", "0"))
+    project.run(psql, project.dsn, text=project.idemdb("sql", "--from", str(NEWEST), "--to", "0"))
 
     project.start_alembic()
     project.idemdb("init")

@@ -7,7 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from idemdb import resources
 from tests.migration.conftest import Project
+
+NEWEST = resources.latest()
 
 LAYOUTS = [("generic", "psycopg"), ("generic", "psycopg2"), ("async", "asyncpg"), ("async", "psycopg")]
 
@@ -22,12 +25,12 @@ def test_up_and_down(project: Project, layout: str, driver: str) -> None:
     project.start_alembic(layout, driver)
     project.idemdb("init")
     project.alembic("upgrade", "head")
-    assert project.version() == 1
+    assert project.version() == NEWEST
     project.claim()
 
     refused = project.alembic("downgrade", "base", code=1)
     assert "remembered" in refused or "forget" in refused
-    assert project.version() == 1
+    assert project.version() == NEWEST
 
     project.alembic("-x", "idemdb_force=yes", "downgrade", "base")
     assert project.version() is None
@@ -39,7 +42,7 @@ def test_offline(project: Project, driver: str, psql: Path) -> None:
     revision = project.revision(project.idemdb("init"))
     up = project.alembic("upgrade", "head", "--sql")
     project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=_sql(up))
-    assert project.version() == 1
+    assert project.version() == NEWEST
     down = project.alembic("downgrade", f"{revision}:base", "--sql")
     project.run(psql, "-v", "ON_ERROR_STOP=1", project.dsn, text=_sql(down))
     assert project.version() is None
@@ -74,7 +77,7 @@ def test_several_deployments_at_once(project: Project) -> None:
     processes = [project.start(project.python, "-m", "alembic", "upgrade", "head") for _ in range(3)]
     results = [(*process.communicate(timeout=120), process.returncode) for process in processes]
     assert [result for result in results if result[2]] == []
-    assert project.version() == 1
+    assert project.version() == NEWEST
 
 
 def test_another_database_is_refused(project: Project) -> None:
@@ -139,12 +142,12 @@ class TestInit:
         project.idemdb("init")
         project.alembic("upgrade", "head")
         assert "users -> " in project.alembic("history")
-        assert project.version() == 1
+        assert project.version() == NEWEST
 
     def test_from_pyproject(self, project: Project) -> None:
         project.alembic("init", "--template", "pyproject", "alembic")
         project.idemdb("init")
-        assert list((project.folder / "alembic/versions").glob("*install_idemdb_release_1.py"))
+        assert list((project.folder / "alembic/versions").glob(f"*install_idemdb_release_{NEWEST}.py"))
 
     def test_with_a_named_file(self, project: Project) -> None:
         project.start_alembic()
@@ -167,7 +170,7 @@ class TestInit:
 
     def test_several_databases(self, project: Project) -> None:
         project.alembic("init", "--template", "multidb", "alembic")
-        assert "op.idemdb_upgrade(to=1)" in project.idemdb("init", code=1)
+        assert f"op.idemdb_upgrade(to={NEWEST})" in project.idemdb("init", code=1)
         assert not list((project.folder / "alembic/versions").glob("*.py"))
 
 
@@ -185,7 +188,7 @@ class TestVersionLocations:
     def test_up_and_down(self, project: Project) -> None:
         project.edit("alembic.ini", "path_separator = os", "path_separator = newline")
         project.alembic("upgrade", "heads")
-        assert project.version() == 1
+        assert project.version() == NEWEST
         assert '"version_locations"' in project.idemdb("current", "--json")
         project.alembic("downgrade", "idemdb@base")
         assert project.version() is None

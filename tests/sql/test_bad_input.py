@@ -84,6 +84,65 @@ ID004 = {
     "configure text attempts": "select idemdb.configure('topic', 'q', '{\"max_attempts\": \"3\"}')",
     "configure no window": "select idemdb.configure('topic', 'q', '{\"keep_for\": \"-1 day\"}')",
     "configure notify text": "select idemdb.configure('topic', 'q', '{\"notify\": \"on\"}')",
+    "process without consumer": "select idemdb.process('', 'e')",
+    "process null consumer": f"select idemdb.process({NULL}, 'e')",
+    "process of nothing": "select idemdb.process('c', '')",
+    "process of null": f"select idemdb.process('c', {NULL})",
+    "process of 256 octets": f"select idemdb.process('c', {LONG})",
+    "process at no time": "select idemdb.process('c', 'e', 'infinity')",
+    "process_many without consumer": "select idemdb.process_many('', '{e}')",
+    "process_many of null": f"select idemdb.process_many('c', {NULL})",
+    "process_many with a null": "select idemdb.process_many('c', '{e,null}')",
+    "process_many with an empty id": "select idemdb.process_many('c', '{e,\"\"}')",
+    "process_many with a long id": f"select idemdb.process_many('c', array['e', {LONG}])",
+    "process_many with too few times": "select idemdb.process_many('c', '{e,f}', '{2026-01-01}')",
+    "process_many with too many times": "select idemdb.process_many('c', '{}', '{2026-01-01}')",
+    "process_many at no time": "select idemdb.process_many('c', '{e}', '{-infinity}')",
+    "process_failed without consumer": "select idemdb.process_failed('', 'e', 'boom')",
+    "process_failed of nothing": f"select idemdb.process_failed('c', {NULL}, 'boom')",
+    "offsets without consumer": "select idemdb.process_offsets('', 's', '{1}')",
+    "offsets without stream": "select idemdb.process_offsets('c', '', '{1}')",
+    "offsets null": f"select idemdb.process_offsets('c', 's', {NULL})",
+    "offsets with a null": "select idemdb.process_offsets('c', 's', '{1,null}')",
+    "negative offset": "select idemdb.process_offsets('c', 's', '{1,-1}')",
+    "offset too large": "select idemdb.process_offsets('c', 's', '{9223372036854775807}')",
+    "negative floor": "select idemdb.process_offsets('c', 's', '{1}', -1)",
+    "advance without consumer": "select idemdb.advance('', 'x', 1)",
+    "advance nothing": f"select idemdb.advance('c', {NULL}, 1)",
+    "advance to null": f"select idemdb.advance('c', 'x', {NULL})",
+    "add without topic": "select idemdb.outbox_add('', 'k', '1')",
+    "add without dedup key": f"select idemdb.outbox_add('t', {NULL}, '1')",
+    "add with a long dedup key": f"select idemdb.outbox_add('t', {LONG}, '1')",
+    "add nothing": f"select idemdb.outbox_add('t', 'k', {NULL})",
+    "add with headers no object": "select idemdb.outbox_add('t', 'k', '1', '[]')",
+    "add to no group": "select idemdb.outbox_add('t', 'k', '1', p_group => '')",
+    "add to a long group": f"select idemdb.outbox_add('t', 'k', '1', p_group => {LONG})",
+    "add for never": "select idemdb.outbox_add('t', 'k', '1', p_available_at => 'infinity')",
+    "take without topic": "select idemdb.outbox_take('', 1, '1 s')",
+    "take none": "select idemdb.outbox_take('t', 0, '1 s')",
+    "take null": f"select idemdb.outbox_take('t', {NULL}, '1 s')",
+    "take without lease": f"select idemdb.outbox_take('t', 1, {NULL})",
+    "take with zero lease": "select idemdb.outbox_take('t', 1, '0')",
+    "take with negative lease": "select idemdb.outbox_take('t', 1, '-1 s')",
+    "take with endless lease": "select idemdb.outbox_take('t', 1, '2000 years')",
+    "done without topic": "select idemdb.outbox_done('', 1, '{1}')",
+    "done without token": f"select idemdb.outbox_done('t', {NULL}, '{{1}}')",
+    "done with null": f"select idemdb.outbox_done('t', 1, {NULL})",
+    "done with a null": "select idemdb.outbox_done('t', 1, '{1,null}')",
+    "retry without topic": f"select idemdb.outbox_retry({NULL}, 1, 1, '0', 'boom')",
+    "retry without token": f"select idemdb.outbox_retry('t', {NULL}, 1, '0', 'boom')",
+    "retry without id": f"select idemdb.outbox_retry('t', 1, {NULL}, '0', 'boom')",
+    "retry without delay": f"select idemdb.outbox_retry('t', 1, 1, {NULL}, 'boom')",
+    "retry with a negative delay": "select idemdb.outbox_retry('t', 1, 1, '-1 s', 'boom')",
+    "dead letter of no kind": "select idemdb.dead_letter('queue', 'c', 'e', 'drop')",
+    "dead letter of null kind": f"select idemdb.dead_letter({NULL}, 'c', 'e', 'drop')",
+    "dead letter without name": "select idemdb.dead_letter('consumer', '', 'e', 'drop')",
+    "dead letter without id": f"select idemdb.dead_letter('consumer', 'c', {NULL}, 'drop')",
+    "dead letter with another action": "select idemdb.dead_letter('consumer', 'c', 'e', 'retry')",
+    "dead letter with null action": f"select idemdb.dead_letter('consumer', 'c', 'e', {NULL})",
+    "dead event that is not there": "select idemdb.dead_letter('consumer', 'c', 'e', 'drop')",
+    "dead message that is not there": "select idemdb.dead_letter('topic', 't', '1', 'drop')",
+    "dead message with no number": "select idemdb.dead_letter('topic', 't', 'one', 'drop')",
 }
 ID003 = {
     "complete an unknown key": "select idemdb.complete('s', 'absent', 1)",
@@ -91,11 +150,16 @@ ID003 = {
     "checkpoint with a wrong token": "select idemdb.checkpoint('s', 'held', 1, 'a')",
     "renew with a wrong token": "select idemdb.renew('s', 'held', 1, '1 s')",
     "release with a wrong token": "select idemdb.release('s', 'held', 1)",
+    "done with an unknown message": "select idemdb.outbox_done('t', 1, '{1}')",
+    "retry of an unknown message": "select idemdb.outbox_retry('t', 1, 1, '0', 'boom')",
 }
 CASES = [(text, "ID004") for text in ID004.values()] + [(text, "ID003") for text in ID003.values()]
 CONTENT = """
     select (select jsonb_agg(to_jsonb(k)) from idemdb.keys as k), (select count(*) from idemdb.audit),
-    (select jsonb_agg(to_jsonb(s)) from idemdb.settings as s)
+    (select jsonb_agg(to_jsonb(s)) from idemdb.settings as s),
+    (select count(*) from idemdb.inbox), (select count(*) from idemdb.event_failures), (select count(*) from idemdb.streams),
+    (select count(*) from idemdb.entity_versions), (select count(*) from idemdb.outbox_keys),
+    (select count(*) from idemdb.outbox_messages)
 """
 
 
@@ -137,3 +201,9 @@ def test_keys_are_bytes(conn: psycopg.Connection[Any]) -> None:
         assert conn.execute(r"select outcome from idemdb.claim('s', %s, '\x')", [key]).fetchone() == (
             "started",
         )
+
+
+def test_a_bad_position_is_named(conn: psycopg.Connection[Any]) -> None:
+    """Whoever sends a batch learns which event is bad."""
+    with pytest.raises(psycopg.Error, match="event 3 of the batch"):
+        conn.execute("select idemdb.process_many('c', '{a,b,null,\"\"}')")

@@ -11,7 +11,8 @@ import pytest
 INVOKERS = {"execute", "_execute_call"}
 DEFINERS = {
     "claim", "complete", "checkpoint", "renew", "release", "lookup", "resolve", "configure", "sweep", "forget",
-    "_execute_begin", "_execute_end",
+    "_execute_begin", "_execute_end", "process", "process_many", "process_failed", "process_offsets", "advance",
+    "outbox_add", "outbox_take", "outbox_done", "outbox_retry", "dead_letter",
 }  # fmt: skip
 
 RULES = {
@@ -104,6 +105,7 @@ def test_signatures_are_the_contract(catalogue: psycopg.Connection[Any]) -> None
         from functions where proname !~ '^_' order by proname
     """).fetchall()
     assert [row[0] for row in rows] == [
+        "advance(p_consumer text, p_entity text, p_version bigint) returns text",
         "checkpoint(p_scope text, p_key text, p_claim_token bigint, p_recovery_point text, p_data jsonb DEFAULT NULL::jsonb, "
         "p_lease interval DEFAULT NULL::interval) returns timestamp with time zone",
         "claim(p_scope text, p_key text, p_fingerprint bytea, p_lease interval DEFAULT NULL::interval, "
@@ -112,11 +114,25 @@ def test_signatures_are_the_contract(catalogue: psycopg.Connection[Any]) -> None
         "p_headers jsonb DEFAULT NULL::jsonb, p_body bytea DEFAULT NULL::bytea, p_result jsonb DEFAULT NULL::jsonb, "
         "p_reference text DEFAULT NULL::text) returns timestamp with time zone",
         "configure(p_kind text, p_name text, p_settings jsonb) returns jsonb",
+        "dead_letter(p_kind text, p_name text, p_id text, p_action text) returns text",
         "execute(p_scope text, p_key text, p_function text, p_args jsonb, p_wait interval DEFAULT NULL::interval, "
         "p_options jsonb DEFAULT NULL::jsonb) returns idemdb.claim_result",
         "fingerprint(p_request jsonb, p_exclude text[] DEFAULT '{}'::text[]) returns bytea",
         "forget(p_scope text, p_key text DEFAULT NULL::text) returns bigint",
         "lookup(p_scope text, p_key text) returns idemdb.key_record",
+        "outbox_add(p_topic text, p_dedup_key text, p_payload jsonb, p_headers jsonb DEFAULT NULL::jsonb, "
+        "p_group text DEFAULT NULL::text, p_available_at timestamp with time zone DEFAULT NULL::timestamp with time zone) "
+        "returns idemdb.outbox_result",
+        "outbox_done(p_topic text, p_claim_token bigint, p_ids bigint[]) returns integer",
+        "outbox_retry(p_topic text, p_claim_token bigint, p_id bigint, p_delay interval, p_error text) returns text",
+        "outbox_take(p_topic text, p_limit integer, p_lease interval) returns SETOF idemdb.outbox_message",
+        "process(p_consumer text, p_event_id text, p_occurred_at timestamp with time zone DEFAULT NULL::timestamp with time zone) "
+        "returns text",
+        "process_failed(p_consumer text, p_event_id text, p_error text) returns text",
+        "process_many(p_consumer text, p_event_ids text[], "
+        "p_occurred_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) returns SETOF idemdb.event_result",
+        "process_offsets(p_consumer text, p_stream text, p_offsets bigint[], p_floor bigint DEFAULT NULL::bigint) "
+        "returns bigint[]",
         "release(p_scope text, p_key text, p_claim_token bigint, p_error text DEFAULT NULL::text) "
         "returns timestamp with time zone",
         "renew(p_scope text, p_key text, p_claim_token bigint, p_lease interval) returns timestamp with time zone",

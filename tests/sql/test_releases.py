@@ -89,6 +89,8 @@ def test_a_downgrade_refuses_to_forget_keys(
     """Remembered keys are lost only by force."""
     conn = make_conn(dsn)
     conn.execute(r"select idemdb.claim('s', 'k', '\x')")
+    for number in reversed(resources.releases()[1:]):
+        conn.execute(resources.release_file(number, "downgrade.sql").read_bytes())
     conn.commit()
     downgrade = resources.release_file(1, "downgrade.sql").read_bytes()
     with pytest.raises(psycopg.Error, match="1 idempotency keys that are still remembered") as caught:
@@ -98,6 +100,46 @@ def test_a_downgrade_refuses_to_forget_keys(
     conn.execute("set local idemdb.force = 'on'")
     conn.execute(downgrade)
     conn.execute("drop schema idemdb")
+
+
+REMEMBERED = {
+    "event": "select idemdb.process('c', 'e')",
+    "dead event": """
+        select idemdb.configure('consumer', 'c', '{"max_attempts": 1}'), idemdb.process_failed('c', 'e', 'boom');
+        update idemdb.inbox set forget_at = now()
+    """,
+    "stream": "select idemdb.process_offsets('c', 's', '{1}')",
+    "version": "select idemdb.advance('c', 'x', 1)",
+    "waiting message": "select idemdb.outbox_add('t', 'k', '1'); update idemdb.outbox_keys set forget_at = now()",
+    "dedup key": "select idemdb.outbox_add('t', 'k', '1'); delete from idemdb.outbox_messages",
+}
+
+
+@pytest.mark.parametrize("what", REMEMBERED)
+def test_a_downgrade_refuses_to_forget_events_and_messages(what: str, conn: psycopg.Connection[Any]) -> None:
+    """Each kind of memory alone is enough to refuse, and is lost only by force."""
+    conn.execute(REMEMBERED[what].encode())
+    conn.execute("savepoint before")
+    downgrade = resources.release_file(2, "downgrade.sql").read_bytes()
+    with pytest.raises(psycopg.Error, match="forget 1 event") as caught:
+        conn.execute(downgrade)
+    assert (caught.value.sqlstate, bool(caught.value.diag.message_hint)) == ("ID004", True)
+    conn.execute("rollback to before")
+    conn.execute("set local idemdb.force = 'on'")
+    conn.execute(downgrade)
+    assert conn.execute("select idemdb.version()").fetchone() == (1,)
+
+
+def test_a_downgrade_needs_no_force_for_what_is_over(conn: psycopg.Connection[Any]) -> None:
+    """Past events, dedup keys and failures are no reason to refuse."""
+    conn.execute("""
+        select idemdb.process('c', 'e'), idemdb.process_failed('c', 'f', 'boom'), idemdb.outbox_add('t', 'k', '1');
+        update idemdb.inbox set forget_at = now();
+        update idemdb.outbox_keys set forget_at = now();
+        delete from idemdb.outbox_messages
+    """)
+    conn.execute(resources.release_file(2, "downgrade.sql").read_bytes())
+    assert conn.execute(r"select outcome from idemdb.claim('s', 'k', '\x')").fetchone() == ("started",)
 
 
 def test_the_version_is_the_newest_release(conn: psycopg.Connection[Any]) -> None:

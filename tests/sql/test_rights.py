@@ -16,6 +16,16 @@ ALLOWED = {
         "select idemdb.execute('s', 'n', 'public.echo', '{}', null, '{\"exclude\": [\"{a}\"]}')",
         "select idemdb.fingerprint('{}')",
         "select idemdb.version()",
+        "select idemdb.process('c', 'e')",
+        "select idemdb.process_many('c', '{e}')",
+        "select idemdb.process_failed('c', 'e', 'boom')",
+        "select idemdb.process_offsets('c', 's', '{1}')",
+        "select idemdb.advance('c', 'x', 1)",
+        "select idemdb.outbox_add('t', 'k', '1')",
+        "select idemdb.outbox_take('t', 1, '1 s')",
+        "select idemdb.outbox_done('t', 1, '{}')",
+        "select idemdb.outbox_done('held', 1, '{1}')",
+        "select idemdb.outbox_retry('held', 1, 1, '0', 'boom')",
     ],
     "idemdb_admin": [
         "select idemdb.resolve('s', 'k', 'forget', 'note')",
@@ -24,9 +34,19 @@ ALLOWED = {
         "select idemdb.configure('topic', 't', '{}')",
         "select * from idemdb.keys, idemdb.audit, idemdb.settings, idemdb.sweep_cursor",
         "select * from idemdb.key_overview, idemdb.unresolved",
+        "select * from idemdb.event_overview, idemdb.outbox_overview, idemdb.dead_letters",
+        "select * from idemdb.inbox, idemdb.event_failures, idemdb.streams, idemdb.entity_versions",
+        "select * from idemdb.outbox_keys, idemdb.outbox_messages",
+        "select idemdb.dead_letter('consumer', 'c', 'dead', 'drop')",
+        "select idemdb.process('c', 'e')",
+        "select idemdb.outbox_add('t', 'k', '1')",
         r"select idemdb.claim('s', 'n', '\x')",
     ],
-    "idemdb_reader": ["select * from idemdb.key_overview, idemdb.unresolved", "select idemdb.version()"],
+    "idemdb_reader": [
+        "select * from idemdb.key_overview, idemdb.unresolved",
+        "select * from idemdb.event_overview, idemdb.outbox_overview, idemdb.dead_letters",
+        "select idemdb.version()",
+    ],
 }
 REFUSED = {
     "idemdb_user": [
@@ -40,12 +60,39 @@ REFUSED = {
         "select idemdb.configure('topic', 't', '{}')",
         r"select idemdb._admit('s', 'k', '\x', null, null, null, false)",
         "create function idemdb.claim() returns void language sql as ''",
+        *[
+            f"select * from idemdb.{table}"
+            for table in (
+                "inbox",
+                "event_failures",
+                "streams",
+                "entity_versions",
+                "outbox_keys",
+                "outbox_messages",
+            )
+        ],
+        "insert into idemdb.inbox values (now(), gen_random_uuid(), 1)",
+        "delete from idemdb.outbox_messages",
+        "select nextval('idemdb.outbox_token')",
+        "select * from idemdb.event_overview",
+        "select * from idemdb.outbox_overview",
+        "select * from idemdb.dead_letters",
+        "select idemdb.dead_letter('consumer', 'c', 'dead', 'drop')",
     ],
-    "idemdb_admin": ["update idemdb.keys set claim_token = 1", "delete from idemdb.audit"],
+    "idemdb_admin": [
+        "update idemdb.keys set claim_token = 1",
+        "delete from idemdb.audit",
+        "delete from idemdb.inbox",
+        "delete from idemdb.outbox_messages",
+    ],
     "idemdb_reader": [
         "select * from idemdb.keys",
         r"select idemdb.claim('s', 'n', '\x')",
         "select idemdb.lookup('s', 'k')",
+        "select * from idemdb.inbox",
+        "select idemdb.process('c', 'e')",
+        "select idemdb.outbox_take('t', 1, '1 s')",
+        "select idemdb.dead_letter('consumer', 'c', 'dead', 'drop')",
     ],
     "nobody": [
         "select idemdb.version()",
@@ -63,6 +110,11 @@ def as_role(conn: psycopg.Connection[Any]) -> Iterator[Callable[[str], psycopg.C
     conn.execute("create function public.echo(jsonb) returns jsonb language sql as 'select $1'")
     conn.execute(r"select idemdb.claim('s', 'k', '\x')")
     conn.execute("update idemdb.keys set claim_xid = '3'")
+    conn.execute("""
+        select idemdb.configure('consumer', 'c', '{"max_attempts": 1}'), idemdb.process_failed('c', 'dead', 'boom');
+        insert into idemdb.outbox_messages (id, claim_token, created_at, available_at, topic, dedup_key, payload)
+        overriding system value values (1, 1, now(), now(), 'held', 'k', '1')
+    """)
     conn.execute("create role nobody nologin")
 
     def act(role: str) -> psycopg.Connection[Any]:

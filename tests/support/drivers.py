@@ -10,6 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from idemdb import AsyncIdem, Idem, KeyRecord
+from idemdb import AsyncConsumer, AsyncIdem, Consumer, Idem, KeyRecord
 from idemdb.flows import Work
 from idemdb.testing import age_key
 
@@ -47,7 +48,9 @@ class Face:
             return attribute
 
         async def method(*args: Any, **options: Any) -> Any:
-            answer = attribute(*[self._handler(arg) if callable(arg) else arg for arg in args], **options)
+            given = [self._handler(arg) if callable(arg) else arg for arg in args]
+            named = {key: self._handler(arg) if callable(arg) else arg for key, arg in options.items()}
+            answer = attribute(*given, **named)
             return await answer if inspect.isawaitable(answer) else answer
 
         return method
@@ -79,6 +82,11 @@ class Kit(ABC):
     def idem(self, connection: Any, **options: Any) -> Any:
         """Return idemdb over a connection."""
         return Face((AsyncIdem if self.waits else Idem)(connection, **options), waits=self.waits)
+
+    def consumer(self, name: str, connect: Any = None) -> Any:
+        """Return a consumer with connections of this kind."""
+        made = (AsyncConsumer if self.waits else Consumer)(name, connect or self.opener())
+        return Face(made, waits=self.waits)
 
     async def open(self, *, autocommit: bool = False) -> Any:
         """Return a new connection, closed at the end of the test."""
@@ -132,6 +140,10 @@ class Kit(ABC):
     @abstractmethod
     def factory(self) -> Any:
         """Return what ``connect=`` takes here."""
+
+    def opener(self) -> Any:
+        """Return what opens connections of this very kind."""
+        return self.factory()
 
 
 async def _wait(answer: Any) -> Any:
@@ -209,6 +221,8 @@ class AsyncpgKit(Kit):
 class AlchemyKit(Kit):
     """SQLAlchemy's Connection, or Session."""
 
+    _session_class: Any = Session
+
     def __init__(self, dsn: str, driver: str, *, session: bool) -> None:
         super().__init__(dsn)
         self._session = session
@@ -235,11 +249,15 @@ class AlchemyKit(Kit):
     def factory(self) -> Any:
         return self._engine
 
+    def opener(self) -> Any:
+        return partial(self._session_class, self._engine) if self._session else self._engine
+
 
 class AsyncAlchemyKit(AlchemyKit):
     """SQLAlchemy's AsyncConnection, or AsyncSession."""
 
     waits = True
+    _session_class = AsyncSession
 
     def _make_engine(self, url: str) -> Any:
         return create_async_engine(url)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from idemdb import Answer, InvalidArgument
-from idemdb.calls import keys
+from idemdb.calls import events, keys, outbox
 from idemdb.statement import Statement
 
 
@@ -74,6 +74,19 @@ def test_an_answer_goes_to_resolve_with_its_body_in_base64() -> None:
         lambda bad: keys.configure("topic", bad, {}),
         keys.forget,
         lambda bad: keys.fingerprint({}, [bad]),
+        lambda bad: events.process(bad, "e"),
+        lambda bad: events.process("c", bad),
+        lambda bad: events.process_many("c", ["e", bad]),
+        lambda bad: events.process_failed("c", "e", bad),
+        lambda bad: events.process_offsets("c", bad, [1]),
+        lambda bad: events.advance("c", bad, 1),
+        lambda bad: events.dead_letter("topic", "t", bad, "drop"),
+        lambda bad: outbox.add("t", bad, {}),
+        lambda bad: outbox.add("t", "k", {"a": bad}),
+        lambda bad: outbox.add("t", "k", {}, {bad: 1}),
+        lambda bad: outbox.add("t", "k", {}, None, bad),
+        lambda bad: outbox.take(bad, 1, 1),
+        lambda bad: outbox.retry("t", 1, 1, 0, bad),
     ],
 )
 @pytest.mark.parametrize("bad", ["a\0b", "\ud800"])
@@ -85,3 +98,37 @@ def test_what_the_wire_cannot_carry_is_refused_before_any_work(build: Any, bad: 
 def test_an_exception_is_released_without_the_details_of_drivers() -> None:
     error = ValueError("duplicate key\nDETAIL:  Key (email)=(a@x) already exists.")
     assert keys.release("s", "k", 1, error).params == ("s", "k", 1, "ValueError: duplicate key")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: events.process("c", "e", datetime(2026, 1, 1)),  # noqa: DTZ001 - that is the point
+        lambda: events.process_many("c", ["e"], [datetime(2026, 1, 1)]),  # noqa: DTZ001
+        lambda: outbox.add("t", "k", {}, available_at=datetime(2026, 1, 1)),  # noqa: DTZ001
+        lambda: events.process_many("c", "several"),
+    ],
+)
+def test_what_drivers_would_read_differently_is_refused(build: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        build()
+
+
+def test_what_must_not_commit_alone_is_bound() -> None:
+    now = datetime.now(UTC)
+    for call in (
+        events.process("c", "e", now),
+        events.process_many("c", ["e"], [now]),
+        events.process_offsets("c", "s", [1]),
+        events.advance("c", "e", 1),
+    ):
+        assert call.bound
+        assert call.scope == "c"
+    assert not events.process_failed("c", "e", "no").bound
+    assert not outbox.add("t", "k", {}).bound
+
+
+def test_a_failure_is_kept_without_the_details_of_drivers() -> None:
+    error = ValueError("duplicate key\nDETAIL:  Key (email)=(a@x) already exists.")
+    assert events.process_failed("c", "e", error).params[2] == "ValueError: duplicate key"
+    assert outbox.retry("t", 1, 2, 0, error).params[4] == "ValueError: duplicate key"

@@ -6,13 +6,21 @@ from typing import Any
 
 import pytest
 
-from idemdb import Claim, KeyRecord, SweepResult
+from idemdb import Claim, EventResult, KeyRecord, OutboxMessage, OutboxResult, SweepResult
 from idemdb.resources import SQL
 from tests.support.results import make_claim
 
 
 @pytest.mark.parametrize(
-    ("result", "name"), [(Claim, "claim_result"), (KeyRecord, "key_record"), (SweepResult, "sweep_result")]
+    ("result", "name"),
+    [
+        (Claim, "claim_result"),
+        (KeyRecord, "key_record"),
+        (SweepResult, "sweep_result"),
+        (EventResult, "event_result"),
+        (OutboxResult, "outbox_result"),
+        (OutboxMessage, "outbox_message"),
+    ],
 )
 def test_a_result_has_the_fields_of_its_sql_type(result: Any, name: str) -> None:
     source = (SQL / "types" / f"{name}.sql").read_text()
