@@ -58,6 +58,7 @@ class Case:
     :param bars: by tool, the least ratio to the floor.
     :param limits: by measure, the most per operation; for hot_share the least.
     :param over_floor: whether the counts are what the operation needs more than its floor.
+    :param counted: how many operations are counted.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Case:
     bars: Mapping[Tool, float | None]
     limits: Mapping[Measure, float] = field(default_factory=dict)
     over_floor: bool = False
+    counted: int = 300
 
 
 _ANSWER = "status, headers, body, result, reference, completed_at"
@@ -82,6 +84,27 @@ _INSERT = Operation(
 )
 _BUSINESS = "insert into bench.payments (key, amount) values (:key, 500) returning id"
 _COMPLETE = "select idemdb.complete(:scope, :key, :token, p_status => 201, p_result => :request)"
+# A thousand ids that no index has side by side.
+_IDS = "array(select md5(:key || n) from generate_series(1, 1000) as n)"
+_INSERT_MANY = Operation(
+    (
+        f"""
+        with new as (
+            insert into bench.seen (consumer, event_id, forget_at)
+            select 'billing', id, clock_timestamp() + interval '30 days' from unnest({_IDS}) as id
+            on conflict (consumer, event_id) do nothing returning event_id
+        )
+        select count(*) from new
+        """,
+    ),
+    FRESH,
+)
+_OFFSETS = """
+select idemdb.process_offsets(
+    'billing', 'payments/0', array(select generate_series(n * 1000, n * 1000 + 999))
+)
+from nextval('bench.batches') as n
+"""
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -130,6 +153,34 @@ CASES: tuple[Case, ...] = (
         clients=(1, 8),
         bars={"client": 0.42},
         limits={"round_trips": 2, "wal_bytes": 540, "hot_share": 1},
+    ),
+    Case(
+        "duplicate event",
+        Operation(("select idemdb.process('billing', :key)",), STORED),
+        Operation(
+            ("select forget_at from bench.seen where consumer = 'billing' and event_id = :key",), STORED
+        ),
+        clients=(1, 8),
+        bars={"client": 0.80, "server": 0.70},
+        limits={"round_trips": 1, "wal_bytes": 0, "xids": 0},
+    ),
+    Case(
+        "1,000 new events",
+        Operation((f"select count(*) from idemdb.process_many('billing', {_IDS})",), FRESH),
+        _INSERT_MANY,
+        clients=(1,),
+        bars={"server": 0.90},
+        limits={"round_trips": 1},
+        counted=20,
+    ),
+    Case(
+        "1,000 offsets in order",
+        Operation((_OFFSETS,), FRESH),
+        _INSERT_MANY,
+        clients=(1,),
+        bars={"server": 4.0},
+        limits={"round_trips": 1, "wal_bytes": 1000},
+        counted=20,
     ),
 )
 

@@ -20,8 +20,14 @@ create function bench.echo(p_args jsonb) returns jsonb language plpgsql as $$ be
 create table bench.payments (
     id bigint generated always as identity primary key, key text not null, amount integer not null
 );
+create sequence bench.batches;
+create table bench.seen (
+    consumer text collate "C", event_id text collate "C", forget_at timestamptz not null,
+    primary key (consumer, event_id)
+) with (autovacuum_enabled = false);
 -- Nothing may run beside the measurement.
 alter table idemdb.keys set (autovacuum_enabled = false);
+alter table idemdb.inbox set (autovacuum_enabled = false);
 create table bench.floor (like idemdb.keys including all) with (fillfactor = 70, autovacuum_enabled = false);
 alter table bench.floor
     alter claim_token set default 1780000000000000,
@@ -43,6 +49,13 @@ begin
     end loop;
 end
 $$
+"""
+_EVENTS = f"""
+with event as (
+    insert into bench.seen select 'billing', n || '{KEY_TAIL}', clock_timestamp() + interval '30 days'
+    from generate_series({STORED[0]}, {STORED[-1]}) as n returning event_id
+)
+select count(*) from idemdb.process_many('billing', array(select event_id from event))
 """
 
 
@@ -71,4 +84,5 @@ def _prepare(dsn: str) -> None:
         connection.execute(_TABLES)
         connection.execute(_FILL.encode())
         connection.execute("insert into bench.floor select * from idemdb.keys")
+        connection.execute(_EVENTS.encode())
         connection.execute("vacuum analyze")

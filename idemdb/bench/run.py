@@ -24,7 +24,7 @@ _SETTINGS = (
     "shared_buffers",
     "max_wal_size",
 )
-_COUNTED, _CALLED = 300, 500
+_CALLED = 500
 
 # Told the title of what is measured next.
 Progress = Callable[[str], object]
@@ -61,7 +61,7 @@ def measurements() -> int:
 def _count(dsn: str, progress: Progress) -> Iterable[Count]:
     for case in CASES:
         progress(f"{case.title}: counts")
-        floor, operation = (counts.count(dsn, side, _COUNTED) for side in (case.floor, case.operation))
+        floor, operation = (counts.count(dsn, side, case.counted) for side in (case.floor, case.operation))
         for measure, limit in case.limits.items():
             yield Count(case.title, measure, floor[measure], operation[measure], limit, case.over_floor)
 
@@ -69,7 +69,7 @@ def _count(dsn: str, progress: Progress) -> Iterable[Count]:
 def _client(dsn: str, seconds: float, rounds: int, progress: Progress) -> Iterable[Ratio]:
     with Workers(dsn, max(max(case.clients) for case in CASES)) as workers:
         for number, case in enumerate(CASES):
-            for clients in case.clients:
+            for clients in case.clients if "client" in case.bars else ():
                 progress(f"{case.title}: client, {clients}")
                 sides = [
                     [workers.rate(number, side, clients, seconds) for side in ("floor", "operation")]

@@ -64,7 +64,8 @@ class Relays:
         """Ask all to finish what they have in hand and end; they do."""
         for relay in self._running:
             relay.terminate()
-        assert [relay.wait(30) for relay in self._running] == [0] * RELAYS
+        # One that was started just now may not have come to listen to signals yet.
+        assert {relay.wait(30) for relay in self._running} <= {0, -signal.SIGTERM}
 
     def end(self) -> None:
         """End them, however things stand."""

@@ -240,12 +240,13 @@ def test_a_batch_reads_its_own_events_only(dsn: str, make_conn: Connect) -> None
     conn = make_conn(dsn, autocommit=True)
     for batch in range(10):
         process_many(conn, *(f"{batch}/{number}" for number in range(1000)))
-    call = "process_many('c', '{0/1,1/2,9/3,new}')"
-    row = conn.execute(f"explain (analyze, buffers, format json) select * from idemdb.{call}").fetchone()
-    assert row is not None
+    call = "explain (analyze, buffers, format json) select * from idemdb.process_many('c', '{0/1,1/2,9/3}')"
+    conn.execute(call)  # reads the catalogue
+    row = conn.execute(call).fetchone()
     blocks = conn.execute("select pg_relation_size('idemdb.inbox') / 8192").fetchone()
+    assert row is not None
     assert blocks is not None
-    assert row[0][0]["Plan"]["Shared Hit Blocks"] < blocks[0]
+    assert row[0][0]["Plan"]["Shared Hit Blocks"] < blocks[0] / 2
 
 
 # -- dead letters
