@@ -2,8 +2,9 @@ create function idemdb._execute_call(p_function text) returns text
 language plpgsql stable
 as $$
 declare
-    v_function pg_catalog.regprocedure := pg_catalog.to_regprocedure(pg_catalog.concat(p_function, '(jsonb)'));
+    v_function pg_catalog.regprocedure;
 begin
+    v_function := pg_catalog.to_regprocedure(pg_catalog.concat(p_function, '(jsonb)'));
     if pg_catalog.pg_get_function_result(v_function) operator(pg_catalog.=) 'jsonb' then
         return pg_catalog.format('select %s($1)', v_function::pg_catalog.regproc);
     end if;

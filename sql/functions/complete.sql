@@ -14,11 +14,11 @@ as $$
 declare
     v_now timestamptz := clock_timestamp();
     v_completed_at timestamptz;
-    -- Who wants to take over meanwhile waits on this lock and not on the row, which would cost it a transaction id.
-    v_queue boolean := pg_try_advisory_xact_lock(idemdb._key_lock(p_scope, p_key));
 begin
     if not idemdb._valid_key(p_scope, p_key) or p_claim_token is null then
         perform idemdb._refuse_holder(p_scope, p_key);
+    elsif pg_try_advisory_xact_lock(idemdb._key_lock(p_scope, p_key)) then
+        null; -- who wants to take over meanwhile waits on this lock and not on the row, which would cost it a transaction id
     end if;
 
     update idemdb.keys as k

@@ -160,8 +160,9 @@ def test_a_waiting_message_keeps_its_dedup_key(conn: psycopg.Connection[Any]) ->
     assert row == ("existing",)
 
 
-def test_a_kind_that_is_busy_does_not_stop_the_others(conn: psycopg.Connection[Any]) -> None:
+def test_a_kind_that_is_busy_does_not_stop_the_others(dsn: str, make_conn: Connect) -> None:
     """The limit holds for each table of its own."""
+    conn = make_conn(dsn)
     conn.execute(FILL, ["-1 second", "-2 seconds", 10])
     conn.execute(EVENTS, ["-1 second", 10])
     rows = conn.execute(
