@@ -5,24 +5,26 @@ as $$
 declare
     v_consumer integer := idemdb._consumer_hash(p_consumer);
     v_key uuid := idemdb._event_key(p_consumer, p_event_id);
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz;
     v_keep_for interval;
     v_dead boolean;
 begin
+    -- A duplicate ends here, whatever else was passed; no bad name is ever found.
+    select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
+    if found then
+        return case when v_dead then 'dead' else 'duplicate' end;
+    end if;
     if not idemdb._valid_key(p_consumer, p_event_id) or not isfinite(p_occurred_at) then
         perform idemdb._check_names('consumer', p_consumer, 'event id', p_event_id);
         perform idemdb._refuse_occurred_at(p_occurred_at);
     end if;
+    v_now := clock_timestamp();
+    v_keep_for := idemdb._settings_of('consumer', p_consumer) ->> 'keep_for';
+    if p_occurred_at < v_now - v_keep_for then
+        return 'too_old';
+    end if;
+    perform idemdb._check_writable('process an event');
     for v_try in 1..5 loop
-        select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
-        if found then
-            return case when v_dead then 'dead' else 'duplicate' end;
-        end if;
-        v_keep_for := idemdb._settings_of('consumer', p_consumer) ->> 'keep_for';
-        if p_occurred_at < v_now - v_keep_for then
-            return 'too_old';
-        end if;
-        perform idemdb._check_writable('process an event');
         insert into idemdb.inbox (forget_at, event_key, consumer)
         values (greatest(p_occurred_at, v_now) + v_keep_for, v_key, v_consumer) on conflict (consumer, event_key) do nothing;
         if found then
@@ -34,6 +36,10 @@ begin
                 for update skip locked
             ));
             return 'first_seen';
+        end if;
+        select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
+        if found then
+            return case when v_dead then 'dead' else 'duplicate' end;
         end if;
     end loop;
     raise exception 'event "%" of consumer "%" came and went while it was being processed', p_event_id, p_consumer
