@@ -15,71 +15,15 @@ begin
 end;
 $$;
 
-drop view idemdb.dead_letters;
-
-drop view idemdb.outbox_overview;
-
-drop view idemdb.event_overview;
-
 drop view idemdb.unresolved;
 
 drop view idemdb.key_overview;
 
 drop function idemdb.version;
 
-drop function idemdb.dead_letter;
-
-drop function idemdb._settle_dead_message;
-
-drop function idemdb._settle_dead_event;
-
-drop function idemdb.outbox_retry;
-
-drop function idemdb.outbox_done;
-
-drop function idemdb.outbox_take;
-
-drop function idemdb._bury_messages;
-
-drop function idemdb.outbox_add;
-
-drop function idemdb._check_message;
-
-drop function idemdb.advance;
-
-drop function idemdb.process_offsets;
-
-drop function idemdb._check_offsets;
-
-drop function idemdb.process_failed;
-
-drop function idemdb.process_many;
-
-drop function idemdb._check_events;
-
-drop function idemdb.process;
-
-drop function idemdb._refuse_occurred_at;
-
-drop function idemdb._event_key;
-
-drop function idemdb._consumer_hash;
-
-drop function idemdb._settings_of;
-
-drop function idemdb._check_writable;
-
-drop function idemdb._check_names;
-
 drop function idemdb.sweep;
 
 drop function idemdb._sweep_table;
-
-drop function idemdb._sweep_outbox_keys;
-
-drop function idemdb._sweep_event_failures;
-
-drop function idemdb._sweep_inbox;
 
 drop function idemdb._sweep_keys;
 
@@ -175,20 +119,6 @@ drop function idemdb._created_at;
 
 drop function idemdb._claimed_at;
 
-drop sequence idemdb.outbox_token;
-
-drop table idemdb.outbox_messages;
-
-drop table idemdb.outbox_keys;
-
-drop table idemdb.entity_versions;
-
-drop table idemdb.streams;
-
-drop table idemdb.event_failures;
-
-drop table idemdb.inbox;
-
 drop table idemdb.audit;
 
 drop table idemdb.sweep_cursor;
@@ -196,12 +126,6 @@ drop table idemdb.sweep_cursor;
 drop table idemdb.settings;
 
 drop table idemdb.keys;
-
-drop type idemdb.outbox_message;
-
-drop type idemdb.outbox_result;
-
-drop type idemdb.event_result;
 
 drop type idemdb.sweep_result;
 

@@ -30,16 +30,7 @@ grant execute on function
     idemdb.release(text, text, bigint, text),
     idemdb.lookup(text, text),
     idemdb.execute(text, text, text, jsonb, interval, jsonb),
-    idemdb.fingerprint(jsonb, text[]),
-    idemdb.process(text, text, timestamptz),
-    idemdb.process_many(text, text[], timestamptz[]),
-    idemdb.process_failed(text, text, text),
-    idemdb.process_offsets(text, text, bigint[], bigint),
-    idemdb.advance(text, text, bigint),
-    idemdb.outbox_add(text, text, jsonb, jsonb, text, timestamptz),
-    idemdb.outbox_take(text, integer, interval),
-    idemdb.outbox_done(text, bigint, bigint[]),
-    idemdb.outbox_retry(text, bigint, bigint, interval, text)
+    idemdb.fingerprint(jsonb, text[])
 to idemdb_user, idemdb_admin;
 
 -- Called by execute with the caller's rights.
@@ -56,8 +47,7 @@ grant execute on function
     idemdb.resolve(text, text, text, text, jsonb),
     idemdb.configure(text, text, jsonb),
     idemdb.sweep(integer),
-    idemdb.forget(text, text),
-    idemdb.dead_letter(text, text, text, text)
+    idemdb.forget(text, text)
 to idemdb_admin;
 
 -- Called by the views with the reader's rights.
@@ -65,16 +55,8 @@ grant execute on function
     idemdb.version(),
     idemdb._claimed_at(bigint),
     idemdb._created_at(idemdb.keys),
-    idemdb._key_state(idemdb.keys, timestamptz, xid8),
-    idemdb._consumer_hash(text),
-    idemdb._default_settings(text)
+    idemdb._key_state(idemdb.keys, timestamptz, xid8)
 to idemdb_user, idemdb_admin, idemdb_reader;
 
-grant select on
-    idemdb.key_overview, idemdb.unresolved, idemdb.event_overview, idemdb.outbox_overview, idemdb.dead_letters
-to idemdb_reader, idemdb_admin;
-
-grant select on
-    idemdb.keys, idemdb.settings, idemdb.sweep_cursor, idemdb.audit, idemdb.inbox, idemdb.event_failures, idemdb.streams,
-    idemdb.entity_versions, idemdb.outbox_keys, idemdb.outbox_messages
-to idemdb_admin;
+grant select on idemdb.key_overview, idemdb.unresolved to idemdb_reader, idemdb_admin;
+grant select on idemdb.keys, idemdb.settings, idemdb.sweep_cursor, idemdb.audit to idemdb_admin;

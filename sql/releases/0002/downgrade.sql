@@ -23,55 +23,114 @@ $$;
 delete from idemdb.sweep_cursor as c
 where c.what in ('inbox', 'event_failures', 'outbox_keys');
 
--- file: functions/process.sql
-create or replace function idemdb.process(p_consumer text, p_event_id text, p_occurred_at timestamptz default null) returns text
+drop view idemdb.dead_letters;
+
+drop view idemdb.outbox_overview;
+
+drop view idemdb.event_overview;
+
+-- file: functions/version.sql
+create or replace function idemdb.version() returns integer
+language sql immutable parallel safe
+return 1;
+
+comment on function idemdb.version() is 'The release of idemdb''s schema that is installed.';
+
+revoke all on function idemdb.version() from public;
+
+drop function idemdb.dead_letter;
+
+drop function idemdb._settle_dead_message;
+
+drop function idemdb._settle_dead_event;
+
+drop function idemdb.outbox_retry;
+
+drop function idemdb.outbox_done;
+
+drop function idemdb.outbox_take;
+
+drop function idemdb._bury_messages;
+
+drop function idemdb.outbox_add;
+
+drop function idemdb._check_message;
+
+drop function idemdb.advance;
+
+drop function idemdb.process_offsets;
+
+drop function idemdb._check_offsets;
+
+drop function idemdb.process_failed;
+
+drop function idemdb.process_many;
+
+drop function idemdb._check_events;
+
+drop function idemdb.process;
+
+drop function idemdb._refuse_occurred_at;
+
+drop function idemdb._event_key;
+
+drop function idemdb._consumer_hash;
+
+drop function idemdb._settings_of;
+
+drop function idemdb._check_writable;
+
+drop function idemdb._check_names;
+
+-- file: functions/sweep.sql
+create or replace function idemdb.sweep(p_limit integer default 10000) returns setof idemdb.sweep_result
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_consumer integer := idemdb._consumer_hash(p_consumer);
-    v_key uuid := idemdb._event_key(p_consumer, p_event_id);
-    v_now timestamptz := clock_timestamp();
-    v_keep_for interval;
-    v_dead boolean;
+    v_table text;
 begin
-    if not idemdb._valid_key(p_consumer, p_event_id) or not isfinite(p_occurred_at) then
-        perform idemdb._check_names('consumer', p_consumer, 'event id', p_event_id);
-        perform idemdb._refuse_occurred_at(p_occurred_at);
+    if p_limit is null or p_limit < 1 then
+        raise exception 'the limit must be at least 1, not %', coalesce(p_limit::text, 'null')
+            using errcode = 'ID004', hint = 'It bounds what one call removes, and so how long it takes.';
     end if;
-    for v_try in 1..5 loop
-        select i.dead into v_dead from idemdb.inbox as i where i.consumer = v_consumer and i.event_key = v_key;
-        if found then
-            return case when v_dead then 'dead' else 'duplicate' end;
-        end if;
-        v_keep_for := idemdb._settings_of('consumer', p_consumer) ->> 'keep_for';
-        if p_occurred_at < v_now - v_keep_for then
-            return 'too_old';
-        end if;
-        perform idemdb._check_writable('process an event');
-        insert into idemdb.inbox (forget_at, event_key, consumer)
-        values (greatest(p_occurred_at, v_now) + v_keep_for, v_key, v_consumer) on conflict (consumer, event_key) do nothing;
-        if found then
-            -- One that is just being counted stays until it is swept: waiting for process_failed() here would be a deadlock.
-            delete from idemdb.event_failures as f
-            where f.ctid = any (array(
-                select d.ctid from idemdb.event_failures as d
-                where d.consumer = p_consumer and d.event_id = p_event_id
-                for update skip locked
-            ));
-            return 'first_seen';
-        end if;
+    for v_table in select c.what from idemdb.sweep_cursor as c order by c.what loop
+        return query select * from idemdb._sweep_table(v_table, p_limit);
     end loop;
-    raise exception 'event "%" of consumer "%" came and went while it was being processed', p_event_id, p_consumer
-        using errcode = 'serialization_failure', hint = 'Repeat the transaction.';
 end;
 $$;
 
-comment on function idemdb.process(text, text, timestamptz) is
-'Tell whether a consumer sees an event for the first time, and remember it with this transaction''s commit.
+comment on function idemdb.sweep(integer) is
+'Drop answers past replay_for and keys past keep_for, a small step at a time (for idemdb_admin).
 
-Call it in the transaction that handles the event: handling and "seen" then commit or vanish together. Another transaction that is just processing the same event is waited for. p_occurred_at: when the event happened; one older than the consumer''s keep_for could have been forgotten, so it is too_old and not remembered.
-Outcomes: first_seen (handle it), duplicate, too_old, dead (given up, see dead_letter; do not handle it).
-Errors: ID004 invalid argument; 25006 a new event in a read-only transaction; 40001 repeat the transaction.';
+Walks each table by ranges of blocks with a stored cursor, needs no index, waits for no lock and never touches a running, abandoned or unresolved key. One call removes at most p_limit of each kind and reads at most p_limit blocks of each table; call it again until pass_complete. Only one sweep works on a table at a time: another one answers at once that it removed nothing.
+Returns a row for each kind: answers, keys.
+Errors: ID004 p_limit below 1.';
 
-revoke all on function idemdb.process(text, text, timestamptz) from public;
+revoke all on function idemdb.sweep(integer) from public;
+
+drop function idemdb._sweep_outbox_keys;
+
+drop function idemdb._sweep_event_failures;
+
+drop function idemdb._sweep_inbox;
+
+drop sequence idemdb.outbox_token;
+
+drop table idemdb.outbox_messages;
+
+drop table idemdb.outbox_keys;
+
+drop table idemdb.entity_versions;
+
+drop table idemdb.streams;
+
+drop table idemdb.event_failures;
+
+drop table idemdb.inbox;
+
+drop type idemdb.outbox_message;
+
+drop type idemdb.outbox_result;
+
+drop type idemdb.event_result;
