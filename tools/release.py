@@ -102,6 +102,8 @@ def main() -> None:
         if SUMS.read_text() != sums():
             sys.exit("a released file differs from SHA256SUMS: released SQL is frozen, make a new release")
         return
+    if f"return {arguments.number};" not in (SQL / "functions" / "version.sql").read_text():
+        sys.exit(f"version.sql does not say {arguments.number}: an older release stays as it is")
     folder = RELEASES / f"{arguments.number:04d}"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in build(arguments.number).items():
