@@ -89,6 +89,8 @@ async def test_committing_is_the_callers(kit: Kit) -> None:
     connection = await kit.open()
     if kit.waits and type(kit).__name__ == "AsyncpgKit":
         pytest.skip("asyncpg has no transaction that begins by itself")
+    if getattr(connection, "autocommit", False) is True:
+        pytest.skip("in autocommit mode process commits by itself")
     assert (await kit.idem(connection).process("billing", "e", _insert(kit, 1))).first_seen
     assert (kit.work(), await _outcome_now(kit, "e")) == ([], "first_seen")
     with pytest.raises(ZeroDivisionError):
