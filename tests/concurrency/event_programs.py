@@ -192,7 +192,7 @@ def _inbox(verbs: EventVerbs) -> Iterator[Program]:
     known = _known(verbs)
     yield Program("inbox", (one, two), _ONCE, known, after)
     yield Program("inbox, rolled back", (rolled_back, two), _ONCE, known, after)
-    yield Program("three inbox", (one, two, session("C", *verbs.inbox(ROLLBACK))), _ONCE, known, after)
+    yield Program("three inbox", (one, two, session("C", *verbs.inbox(COMMIT))), _ONCE, known, after)
     savepoint = (
         Step("savepoint", (_BEGIN, "savepoint before")),
         verbs.process(opens=False),
