@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 
+from idemdb.resources import latest
 from tests.docs.pages import ROOT, Shell, outputs
 from tests.migration.conftest import Project
 
@@ -22,7 +23,7 @@ def _follow(page: Path, project: Project, psql: Path, *commands: str) -> int:
 
 def test_tutorial(project: Project, psql: Path) -> None:
     assert _follow(ROOT / "docs/tutorial/first-key.md", project, psql, "python", "idemdb") == 6
-    assert project.version() == 1
+    assert project.version() == latest()
 
 
 def test_readme_in_a_project_with_alembic(project: Project, psql: Path) -> None:
