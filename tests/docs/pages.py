@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
+
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(
     r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -114,6 +116,9 @@ def outputs(page: Path, shell: Shell) -> Iterator[tuple[str, str, str]]:
             got = shell.sql(block.text)
         elif block.language == "console":
             yield from ((where, *pair) for pair in _console(block.text, shell))
+    for value in names.values():
+        if isinstance(value, Engine):
+            value.dispose()  # a page need not end its pool, a process does
 
 
 def _console(text: str, shell: Shell) -> Iterator[tuple[str, str]]:
