@@ -91,7 +91,11 @@ def click_together(dsn: str, commands: list[list[str]], script: str = "") -> lis
             assert process.stdin is not None
             process.stdin.write(script)
             process.stdin.flush()
-        until(lambda: connection.execute(at_the_gate, [CLICKS, GATE]).fetchone() == (True,), "all have come")
+        until(
+            lambda: connection.execute(at_the_gate, [CLICKS, GATE]).fetchone() == (True,),
+            "all have come",
+            4 * PATIENCE,
+        )
         connection.execute("select pg_catalog.pg_advisory_unlock(%s)", [GATE])
         lines = [line for process in processes for line in process.communicate(timeout=120)[0].splitlines()]
         assert [process.returncode for process in processes] == [0] * len(processes)
