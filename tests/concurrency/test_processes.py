@@ -16,7 +16,7 @@ import pytest
 from idemdb.embedded import EmbeddedError, packaged_bindir
 from tests.support.database import Server
 
-from .waits import until
+from .waits import PATIENCE, until
 
 CLICKS = 50
 GATE = 4711
