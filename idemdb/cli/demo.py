@@ -16,9 +16,9 @@ from idemdb.cli.common import ExitCode, Failure, Unusable, json_option, parse_ds
 from idemdb.demo import report
 from idemdb.demo.database import ServerError
 from idemdb.demo.display import Display
+from idemdb.demo.process import DemoError
 from idemdb.demo.requests import InputError, PaymentRequest, read
 from idemdb.demo.run import run
-from idemdb.demo.service import DemoError
 from idemdb.embedded import EmbeddedError
 
 

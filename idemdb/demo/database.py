@@ -1,4 +1,4 @@
-"""Give the demo a database of its own, with idemdb installed by its migrations and the tables of charges."""
+"""Give the demo a database of its own, with idemdb installed by its migrations and tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAIN: Final = "without_idemdb"
 # Whatever the server's own encoding: SQLAlchemy cannot read text that has none (SQL_ASCII).
 _DATABASE = "create database {} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
 
-_TABLE = """\
+_TABLES = """\
 create schema {schema};
 create table {schema}.charges (
     id bigint generated always as identity primary key,
@@ -34,7 +34,15 @@ create table {schema}.charges (
     currency text not null,
     request integer not null
 );
-comment on column {schema}.charges.request is 'line of the input file whose request made the charge';"""
+comment on column {schema}.charges.request is 'line of the input file whose request made the charge';
+create table {schema}.bookings (
+    id bigint generated always as identity primary key,
+    event text not null,
+    charge bigint not null,
+    amount bigint not null,
+    currency text not null
+);
+comment on column {schema}.bookings.event is 'id that the payment provider gave to the event';"""
 
 
 class ServerError(Exception):
@@ -131,7 +139,7 @@ def _create(dsn: str, name: str) -> None:
 
 
 def install(database: Database) -> int:
-    """Install idemdb by its migrations, and make the tables of charges; return the release.
+    """Install idemdb by its migrations, and make the tables of both sides; return the release.
 
     :param database: a new one.
     """
@@ -143,5 +151,5 @@ def install(database: Database) -> int:
     environment.upgrade(engine, release, roles=False)
     with psycopg.connect(database.dsn) as connection:
         for schema in (PROTECTED, PLAIN):
-            connection.execute(sql.SQL(_TABLE).format(schema=sql.Identifier(schema)))
+            connection.execute(sql.SQL(_TABLES).format(schema=sql.Identifier(schema)))
     return release

@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from idemdb.demo.progress import Progress
 from idemdb.demo.requests import PaymentRequest
-from idemdb.demo.service import Progress
 
 _EVENTS_SHOWN: Final = 6
 _BAR_WIDTH: Final = 16
@@ -43,7 +43,8 @@ class Display:
             f"[bold]Pay, clicked again and again:[/] {len(requests)} requests for {payments} payments.",
             f"{workers} worker processes handle them with idemdb, {workers} others without.",
             "Some are killed in the middle of a payment, some lose their connection at COMMIT.",
-            "What got no answer is sent again.",
+            "What got no answer is sent again. The provider's events about the charges come five times each.",
+            "Every payment has a receipt to be mailed: with idemdb by relays, which are killed too.",
         ):
             self._say(line)
 
@@ -92,6 +93,14 @@ class Display:
         table.add_row("charged twice or more", *(_bad(side.double_charges) for side in sides.values()))
         table.add_row("workers killed", *(str(side.crashes) for side in sides.values()))
         table.add_row("connections cut", *(str(side.cuts) for side in sides.values()))
+        table.add_row(
+            "deliveries of events", *(_bar(side.settled, side.deliveries) for side in sides.values())
+        )
+        table.add_row("bookings of events", *(str(side.bookings) for side in sides.values()))
+        table.add_row("booked twice or more", *(_bad(side.double_bookings) for side in sides.values()))
+        table.add_row("consumers killed", *(str(side.consumer_crashes) for side in sides.values()))
+        table.add_row("mails sent", *(str(side.mails) for side in sides.values()))
+        table.add_row("relays killed", *(str(side.relay_crashes) for side in sides.values()))
         events = [Text.from_markup(event, overflow="ellipsis") for event in list(self._events)]
         for event in events:
             event.no_wrap = True
@@ -101,7 +110,8 @@ class Display:
 def _bar(done: int, total: int) -> RenderableType:
     """Draw how far it has come."""
     line = Table.grid(padding=(0, 1))
-    line.add_row(ProgressBar(total=total, completed=done, width=_BAR_WIDTH), f"{done}/{total}")
+    # A total of 0 would be drawn as a full bar.
+    line.add_row(ProgressBar(total=total or 1, completed=done, width=_BAR_WIDTH), f"{done}/{total}")
     return line
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
+from idemdb.demo.orders import Hold
 from idemdb.demo.proxy import Cut
 from idemdb.demo.requests import PaymentRequest
-from idemdb.demo.worker import Hold
 
 _REQUESTS_PER_FAULT: Final = 15
 

@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from idemdb.demo.progress import Progress, Receipt
 from idemdb.demo.requests import PaymentRequest
-from idemdb.demo.service import Progress, Receipt
 
 _READ: Final = "select id, scope, key, amount, currency, request from {}.charges order by id"
 

@@ -3,107 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Final, Self, cast
+from functools import partial
+from typing import Final
 
 from idemdb.demo.database import Database
 from idemdb.demo.faults import Fault
+from idemdb.demo.orders import Reply
+from idemdb.demo.process import DemoError, Program, WorkerProcess, serve
+from idemdb.demo.progress import Answer, Progress, Receipt
 from idemdb.demo.proxy import FaultProxy
 from idemdb.demo.requests import PaymentRequest
-from idemdb.demo.worker import Order, Reply, Setup
+from idemdb.demo.worker import Setup
 
 _MOST_TRIES: Final = 20
 _BUSY_SECONDS: Final = 0.05
-
-
-class DemoError(Exception):
-    """The demo cannot go on, for a reason that it did not make itself."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What the client was told about a payment: the charge's id, amount and currency."""
-
-    id: int
-    amount: int
-    currency: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The last word on one request.
-
-    :param receipt: of the charge; None where the request was refused.
-    :param ms: milliseconds from order to reply in the worker, of the try that was answered.
-    """
-
-    receipt: Receipt | None
-    ms: float
-
-
-@dataclass
-class Progress:
-    """What has happened so far; who watches adds what the table of charges says.
-
-    :param answers: by the number of the request.
-    :param crashes: workers killed with SIGKILL.
-    :param cuts: connections cut around COMMIT.
-    :param charges: rows in the table.
-    :param double_charges: payments that have more than one of them.
-    """
-
-    answers: dict[int, Answer] = field(default_factory=dict)
-    crashes: int = 0
-    cuts: int = 0
-    charges: int = 0
-    double_charges: int = 0
-
-
-class _Process:
-    """One worker process and its two pipes."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    @classmethod
-    async def start(cls, setup: Setup) -> Self:
-        """Start a worker, which is to say that it is ready."""
-        # In a session of its own, so that Ctrl-C is the demo's to handle. -P: the package of this process.
-        command = (sys.executable, "-P", "-m", "idemdb.demo.worker")
-        process = cls(
-            await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True)
-        )
-        try:
-            await process.ask(asdict(setup))
-        except BaseException:
-            await process.kill()
-            raise
-        return process
-
-    async def ask(self, order: Order) -> Reply:
-        """Send a line and return the one that comes back.
-
-        :raises DemoError: when the process has ended instead.
-        """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps(order).encode() + b"\n")
-        line = await stdout.readline()
-        if not line:
-            raise DemoError(f"a worker ended by itself, with code {await self._process.wait()}")
-        return cast("Reply", json.loads(line))
-
-    async def kill(self) -> None:
-        """End the process with SIGKILL, at once."""
-        if self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
 
 
 class Service:
@@ -117,6 +32,8 @@ class Service:
         protected: bool,
         requests: Sequence[PaymentRequest],
         faults: Mapping[int, Fault],
+        mail_port: int,
+        progress: Progress,
         tell: Callable[[str], None],
     ) -> None:
         """Describe the service; :meth:`run` runs it.
@@ -126,14 +43,17 @@ class Service:
         :param protected: whether it charges through idemdb.
         :param requests: taken in this order, each by the first worker that is free.
         :param faults: by the number of the request that meets it, once.
+        :param mail_port: of the mail server.
+        :param progress: where is counted.
         :param tell: is given a line about each fault.
         """
-        self.progress = Progress()
+        self._progress = progress
         self._database = database
         self._schema = schema
         self._protected = protected
         self._waiting = deque(requests)
         self._faults = dict(faults)
+        self._mail_port = mail_port
         self._tell = tell
         self._tries = Counter[int]()
 
@@ -149,22 +69,16 @@ class Service:
                 group.create_task(self._work(f"worker {number}", ready))
 
     async def _work(self, name: str, ready: asyncio.Barrier) -> None:
-        """Keep one place filled with a worker process, and hand it requests until none is left."""
+        """Fill one place, behind a proxy of its own, until no request is left."""
         with FaultProxy(self._database.host, self._database.port) as proxy:
             dsn = self._database.through(proxy.host, proxy.port)
-            setup = Setup(dsn, self._schema, self._protected)
-            process = await _Process.start(setup)
-            try:
-                await ready.wait()
-                # One that gets no answer is put back by its own worker, so nobody has to wait for others.
-                while self._waiting:
-                    if not await self._send(self._waiting.popleft(), name, process, proxy):
-                        process = await _Process.start(setup)
-            finally:
-                # After the last answer, too: an idle worker has nothing to lose.
-                await process.kill()
+            setup = Setup(dsn, self._schema, self._protected, self._mail_port)
+            send = partial(self._send, name, proxy)
+            await serve(Program("idemdb.demo.worker", setup), self._waiting, send, ready)
 
-    async def _send(self, request: PaymentRequest, name: str, process: _Process, proxy: FaultProxy) -> bool:
+    async def _send(
+        self, name: str, proxy: FaultProxy, request: PaymentRequest, process: WorkerProcess
+    ) -> bool:
         """Send a request, let its fault happen, and say whether the process is still there."""
         fault = self._faults.pop(request.number, None)
         cuts = proxy.cuts
@@ -185,8 +99,8 @@ class Service:
             await process.kill()
         if fault and (killed or cut):
             self._tell(f"{name}, line {request.number}: {fault.value}")
-        self.progress.crashes += killed
-        self.progress.cuts += cut
+        self._progress.crashes += killed
+        self._progress.cuts += cut
         if reply["event"] in ("paid", "refused"):
             self._answer(request, reply)
         else:
@@ -196,7 +110,7 @@ class Service:
     def _answer(self, request: PaymentRequest, reply: Reply) -> None:
         """Note the answer that the client has."""
         receipt = Receipt(**reply["receipt"]) if reply["event"] == "paid" else None
-        self.progress.answers[request.number] = Answer(receipt, reply["ms"])
+        self._progress.answers[request.number] = Answer(receipt, reply["ms"])
 
     async def _again(self, request: PaymentRequest, reply: Reply) -> None:
         """Let the client send again what got no answer."""

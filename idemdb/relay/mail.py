@@ -36,6 +36,8 @@ class Mail:
         self._host, self._port = parts.hostname, parts.port or (465 if self._tls else 25)
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
         self._timeout = timeout
+        # What this side says it is called. Left to each connection, DNS may be asked for it with each mail.
+        self._name = smtplib.SMTP().local_hostname
 
     def __call__(self, outgoing: Outgoing) -> None:
         """Send it."""
@@ -51,10 +53,10 @@ class Mail:
         if self._tls:
             context = ssl.create_default_context()
             server: smtplib.SMTP = smtplib.SMTP_SSL(
-                self._host, self._port, timeout=self._timeout, context=context
+                self._host, self._port, self._name, timeout=self._timeout, context=context
             )
         else:
-            server = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+            server = smtplib.SMTP(self._host, self._port, self._name, timeout=self._timeout)
         try:
             if self._user:
                 if not self._tls:

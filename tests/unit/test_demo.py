@@ -13,8 +13,8 @@ import pytest
 from idemdb import resources
 from idemdb.demo.faults import Fault, plan
 from idemdb.demo.ledger import Charge, Numbers, count
+from idemdb.demo.progress import Answer, Progress, Receipt
 from idemdb.demo.requests import InputError, PaymentRequest, read
-from idemdb.demo.service import Answer, Progress, Receipt
 
 GOOD = {"scope": "ann/pay", "key": "k1", "amount": 500, "currency": "EUR"}
 GENERATOR = Path(__file__).parents[2] / "examples/pay_three_times/generate.py"
