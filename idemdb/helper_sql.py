@@ -133,9 +133,10 @@ def render(table: Table, key: NaturalKey, verb: Verb, columns: Sequence[str] | N
     """
     if verb not in VERBS:
         raise InvalidArgument(f"there is no verb {verb}", hint=f"Verbs are {', '.join(VERBS)}.")
-    taken = _taken(table, key, columns)
     if verb == "delete":
-        taken = tuple(column for column in taken if column.name in key.columns)
+        taken = _keys(table, key)
+    else:
+        taken = _taken(table, key, columns)
     many = verb.endswith("_many")
     parts = Parts(table, key, taken)
     arguments = tuple((_parameter(column), column.array if many else column.type) for column in taken)
@@ -166,7 +167,7 @@ def _taken(table: Table, key: NaturalKey, chosen: Sequence[str] | None) -> tuple
                 f"{table.name} has no column {column_name}",
                 hint=f"Its columns are {', '.join(column.name for column in table.columns)}.",
             )
-    keys = [column for column in table.columns if column.name in key.columns]
+    keys = _keys(table, key)
     if chosen is None:
         others = [c for c in table.columns if c.usual and c.name != key.tombstone]
     else:
@@ -181,6 +182,10 @@ def _taken(table: Table, key: NaturalKey, chosen: Sequence[str] | None) -> tuple
                 f"column {column.name} of {table.name} {why} and cannot be given", hint="Leave it out."
             )
     return taken
+
+
+def _keys(table: Table, key: NaturalKey) -> tuple[Column, ...]:
+    return tuple(column for column in table.columns if column.name in key.columns)
 
 
 def _parameter(column: Column) -> str:
