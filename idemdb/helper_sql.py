@@ -175,8 +175,6 @@ def _taken(table: Table, key: NaturalKey, chosen: Sequence[str] | None) -> tuple
     taken = (*keys, *(column for column in others if column not in keys))
     for column in taken:
         why = "is generated" if column.generated else "is an identity" if column.identity == "a" else ""
-        if column.name == key.tombstone:
-            why = "is the tombstone of the natural key"
         if why:
             raise InvalidArgument(
                 f"column {column.name} of {table.name} {why} and cannot be given", hint="Leave it out."
