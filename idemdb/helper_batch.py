@@ -1,17 +1,15 @@
 """The bodies of the typed helpers for many rows: create_many, put_many.
 
-Every statement works on all rows that are still to be settled, in the order of their keys, so that two batches
-never wait for each other crosswise: rows are inserted in that order, then locked in that order, then updated.
+Every statement works on all rows that are still to be settled, in the order of their keys, so that two
+batches never wait for each other crosswise: rows are inserted in that order, locked in that order, and updated then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from idemdb.helper_body import ATTEMPTS, give_up, outside, refuse_null
 from idemdb.helper_parts import Parts, quoted
-
 
 _SETTLED = """\
             v_state[v_item] := 0;
@@ -36,7 +34,7 @@ class _Batch:
     @property
     def order(self) -> str:
         """Return the order in which rows are locked, the same in every door to the table."""
-        return ", ".join(f"({key})::pg_catalog.text collate pg_catalog.\"C\"" for key in self.keys)
+        return ", ".join(f'({key})::pg_catalog.text collate pg_catalog."C"' for key in self.keys)
 
     @property
     def groups(self) -> str:
@@ -73,7 +71,8 @@ begin
         exit when v_left = 0;
         if v_attempt > 1 then
             v_state := array(
-                select least(u.s, 1) from pg_catalog.unnest(given.v_state) with ordinality as u (s, n) order by u.n
+                select least(u.s, 1)
+                from pg_catalog.unnest(given.v_state) with ordinality as u (s, n) order by u.n
             );
         end if;
 {_read(batch, verb)}\
@@ -103,7 +102,9 @@ def _group(batch: _Batch, verb: str) -> str:
     select
         pg_catalog.array_agg(o.idemdb_first order by o.idemdb_item),
         {same if verb == "put" else "null"},
-        pg_catalog.array_agg(case when o.idemdb_first = o.idemdb_item then 1 else 0 end order by o.idemdb_item),
+        pg_catalog.array_agg(
+            case when o.idemdb_first = o.idemdb_item then 1 else 0 end order by o.idemdb_item
+        ),
         pg_catalog.count(*) filter (where o.idemdb_first = o.idemdb_item)
     into given.v_first, given.v_same, given.v_state, given.v_left
     from (
@@ -122,7 +123,8 @@ def _batch(parts: Parts) -> _Batch:
     values = tuple(f"r.idemdb_{number}" for number in numbers)
     # In full: with its schema, unnest takes a single array.
     unnested = ", ".join(
-        f"pg_catalog.unnest({f'given.v_{number}' if _kept(parts, number) else f'${number}'})" for number in numbers
+        f"pg_catalog.unnest({f'given.v_{number}' if _kept(parts, number) else f'${number}'})"
+        for number in numbers
     )
     raw = [
         f"u.idemdb_{number}" + (f"::{column.declared}" if column.as_text else "")
@@ -254,13 +256,15 @@ def _insert(batch: _Batch) -> str:
         for number, e in zip(numbers, parts.key.elements, strict=True)
     )
     keys = ", ".join(f"idemdb_key_{number}" for number in numbers)
-    given = ", ".join(f"{key} as idemdb_key_{number}" for number, key in zip(numbers, batch.keys, strict=True))
+    given = ", ".join(
+        f"{key} as idemdb_key_{number}" for number, key in zip(numbers, batch.keys, strict=True)
+    )
     same = ", ".join(
         f"x.idemdb_key_{number}" + (f" collate {e.collation}" if e.collation else "")
         for number, e in zip(numbers, parts.key.elements, strict=True)
     )
-    # Sorting finds the inserted rows among the given ones: the planner takes arrays for short, and would compare
-    # each with each.
+    # Sorting finds the inserted rows among the given ones: the planner takes arrays for short, and would
+    # compare each with each.
     return f"""\
         for v_item, record, v_inside in
             with w as (
@@ -339,4 +343,3 @@ def _answer(verb: str) -> str:
 
 def _deeper(text: str) -> str:
     return "".join(f"    {line}\n" for line in text.splitlines())
-

@@ -74,10 +74,11 @@ def refuse_null(parts: Parts, condition: str) -> str:
 
 def outside(parts: Parts) -> str:
     """Return the error for a row that is not in a partial index."""
+    message = f"the row is outside the predicate of {parts.key.name}: {parts.key.predicate}"
     return f"""\
 raise exception using errcode = 'ID004',
-            message = {literal(f"the row is outside the predicate of {parts.key.name}: {parts.key.predicate}")},
-            hint = 'The natural key holds only for rows inside; write this row with a statement of your own.';"""
+            message = {literal(message)},
+            hint = 'The natural key holds only for rows inside; write this row with your own statement.';"""
 
 
 def _refuse_outside(parts: Parts, values: Sequence[str]) -> str:
@@ -139,7 +140,9 @@ def _insert(parts: Parts, values: Sequence[str]) -> str:
 def _create(parts: Parts, values: Sequence[str], keys: Sequence[str]) -> str:
     gone = f", {parts.tombstone} is not null" if parts.tombstone else ""
     into = "record, given.v_gone" if parts.tombstone else "record"
-    existing = "outcome := case when v_gone then 'gone' else 'existing' end;" if gone else "outcome := 'existing';"
+    existing = (
+        "outcome := case when v_gone then 'gone' else 'existing' end;" if gone else "outcome := 'existing';"
+    )
     return f"""\
     for v_attempt in 1..{ATTEMPTS} loop
         select pg_catalog.to_jsonb(t.*){gone} into {into}
@@ -164,8 +167,14 @@ def _put(parts: Parts, values: Sequence[str], keys: Sequence[str]) -> str:
     changes = f"({differ})" + (f" and {parts.tombstone} is null" if parts.tombstone else "")
     gone = f", {parts.tombstone} is not null" if parts.tombstone else ""
     into = "record, given.v_gone" if parts.tombstone else "record"
-    same = "outcome := case when v_gone then 'gone' else 'unchanged' end;" if gone else "outcome := 'unchanged';"
-    record = f"case when {changes} then null else pg_catalog.to_jsonb(t.*) end" if given else "pg_catalog.to_jsonb(t.*)"
+    same = (
+        "outcome := case when v_gone then 'gone' else 'unchanged' end;" if gone else "outcome := 'unchanged';"
+    )
+    record = (
+        f"case when {changes} then null else pg_catalog.to_jsonb(t.*) end"
+        if given
+        else "pg_catalog.to_jsonb(t.*)"
+    )
     return f"""\
     for v_attempt in 1..{ATTEMPTS} loop
         -- The record only where it is the answer: that is half of what this statement costs.

@@ -24,8 +24,9 @@ where c.relname = cast(:name as pg_catalog.text) and c.relkind in ('r', 'p', 'v'
         or cast(:schema as pg_catalog.text) is null and pg_catalog.pg_table_is_visible(c.oid)
     )"""
 
-# Names that the server makes up from stored trees depend on search_path: with pg_catalog alone everything else
-# is written with its schema. In a transaction the path is put back afterwards, else it ends with the statement.
+# Names that the server makes up from stored trees depend on search_path: with pg_catalog alone everything
+# else is written with its schema. In a transaction the path is put back afterwards, else it ends with the
+# statement.
 _PATH = "select pg_catalog.current_setting('search_path') as path"
 _RESTORE = "select pg_catalog.set_config('search_path', cast(:path as pg_catalog.text), true)"
 _PINNED = """\
@@ -50,16 +51,18 @@ join pg_catalog.pg_type as t on t.oid = a.atttypid
 left join pg_catalog.pg_collation as co on co.oid = a.attcollation
 left join pg_catalog.pg_namespace as cn on cn.oid = co.collnamespace
 left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
-where a.attrelid = cast(cast(:oid as pg_catalog.int8) as pg_catalog.oid) and a.attnum > 0 and not a.attisdropped
+where a.attrelid = cast(cast(:oid as pg_catalog.int8) as pg_catalog.oid)
+    and a.attnum > 0 and not a.attisdropped
 order by a.attnum"""
 
-# The operator that says whether two values of a type are equal: of the type below a domain; none if a part of it
-# has none; and none for texts, which are compared by their bytes.
+# The operator that says whether two values of a type are equal: of the type below a domain; none if a part of
+# it has none; and none for texts, which are compared by their bytes.
 _EQUALITY = """\
 with recursive part as (
     select a.atttypid as root, a.atttypid as typ
     from pg_catalog.pg_attribute as a
-    where a.attrelid = cast(cast(:oid as pg_catalog.int8) as pg_catalog.oid) and a.attnum > 0 and not a.attisdropped
+    where a.attrelid = cast(cast(:oid as pg_catalog.int8) as pg_catalog.oid)
+        and a.attnum > 0 and not a.attisdropped
     union
     select p.root, x.typ
     from part as p
@@ -83,7 +86,8 @@ judged as (
             from pg_catalog.pg_opclass as c
             join pg_catalog.pg_am as m on m.oid = c.opcmethod
             join pg_catalog.pg_amop as s
-                on s.amopfamily = c.opcfamily and s.amoplefttype = c.opcintype and s.amoprighttype = c.opcintype
+                on s.amopfamily = c.opcfamily
+                and s.amoplefttype = c.opcintype and s.amoprighttype = c.opcintype
                 and (m.amname = 'btree' and s.amopstrategy = 3 or m.amname = 'hash' and s.amopstrategy = 1)
             join pg_catalog.pg_operator as o on o.oid = s.amopopr
             join pg_catalog.pg_namespace as n on n.oid = o.oprnamespace
@@ -96,14 +100,16 @@ judged as (
 )
 select cast(j.root as pg_catalog.int8) as typid, r.typcategory = 'S' as text,
     bool_and(j.passes or j.own or j.operator is not null) as comparable,
-    r.typcategory = 'A' as array, pg_catalog.max(j.operator) filter (where not j.passes and not j.own) as operator,
+    r.typcategory = 'A' as array,
+    pg_catalog.max(j.operator) filter (where not j.passes and not j.own) as operator,
     r.typtype in ('c', 'e', 'r', 'm') as whole
 from judged as j
 join pg_catalog.pg_type as r on r.oid = j.root
 group by j.root, r.typcategory, r.typtype"""
 
 _INDEX = f"""{_PINNED}
-select cast(i.indexrelid as pg_catalog.int8) as oid, c.relname as name, i.indisunique as uniq, i.indisvalid as valid,
+select cast(i.indexrelid as pg_catalog.int8) as oid, c.relname as name,
+    i.indisunique as uniq, i.indisvalid as valid,
     i.indimmediate as immediate, i.indisexclusion as exclusion, i.indnullsnotdistinct as nulls,
     pg_catalog.pg_get_expr(i.indpred, i.indrelid) as predicate, cast(i.indpred as pg_catalog.text) as tree,
     pg_catalog.obj_description(i.indexrelid, 'pg_class') as comment
@@ -290,7 +296,8 @@ def _tombstone(comment: str | None, name: str, columns: Sequence[Mapping[str, An
     times = ("timestamp with time zone", "timestamp without time zone")
     if not any(row["name"] == column and row["type"] in times for row in columns):
         raise NoNaturalKey(
-            f'the comment of index {name} names a tombstone column "{column}", and there is no such timestamptz column',
+            f'the comment of index {name} names a tombstone column "{column}", '
+            "and there is no such timestamptz column",
             hint="Add the column, or write the comment again with COMMENT ON INDEX.",
         )
     return str(column)

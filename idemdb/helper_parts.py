@@ -1,7 +1,7 @@
-"""What a typed helper is made of: the description of a table, and pieces of SQL that say what its natural key is.
+"""What a typed helper is made of: a table, and pieces of SQL that say what its natural key is.
 
-Every piece means the same under any ``search_path`` and with any name of a column: parameters are written $1, $2,
-…, the stored row is ``t``, rows of a batch are ``r`` with columns that begin with ``idemdb_``.
+Every piece means the same under any ``search_path`` and with any name of a column: parameters are written
+$1, $2, …, the stored row is ``t``, rows of a batch are ``r`` with columns that begin with ``idemdb_``.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ class Element:
 
     def equals(self, stored: str, given: str, *, nulls: bool) -> str:
         """Return SQL that is true where two values are one to the index."""
-        compared = f"{stored} {self.operator} {given}" + (f" collate {self.collation}" if self.collation else "")
+        compared = f"{stored} {self.operator} {given}" + (
+            f" collate {self.collation}" if self.collation else ""
+        )
         return f"({compared} or ({stored} is null and {given} is null))" if nulls else compared
 
 
@@ -209,7 +211,9 @@ class Parts:
         :param values: of the parameters, as SQL.
         """
         given = ", ".join(
-            value + (f" collate {column.collation}" if column.collation else "") + f" as {quoted(column.name)}"
+            value
+            + (f" collate {column.collation}" if column.collation else "")
+            + f" as {quoted(column.name)}"
             for column, value in zip(self.taken, values, strict=True)
             if column.name in columns
         )

@@ -1,4 +1,4 @@
-"""Write the typed row helpers: from the description of a table and of its natural key to the text of functions."""
+"""Write the typed row helpers: from a table and its natural key, described, to the text of functions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _DOES = {
     "create": "Create a row of {table} unless its natural key {key} is there.",
     "put": "Make the row of {table} with this natural key {key} be as given; writes nothing where it is.",
     "delete": "Delete the row of {table} with this natural key {key}.",
-    "create_many": "Create rows of {table} unless their natural key {key} is there; the first of a repeated key "
-    "counts. One array for each column.",
-    "put_many": "Make the rows of {table} with these natural keys {key} be as given; the last of a repeated key "
-    "counts, an earlier one with another content is stale. One array for each column.",
+    "create_many": "Create rows of {table} unless their natural key {key} is there; the first of a repeated "
+    "key counts. One array for each column.",
+    "put_many": "Make the rows of {table} with these natural keys {key} be as given; the last of a repeated "
+    "key counts, an earlier one with another content is stale. One array for each column.",
 }
 
 
@@ -86,8 +86,8 @@ class Helper:
             "digest": self.digest,
         }
         return (
-            f"{does} Outcomes: {outcomes}. Errors: ID004 (null in the key, outside the predicate), 40001 (repeat "
-            f"the transaction), 42501 (no right, or the row is hidden).\n"
+            f"{does} Outcomes: {outcomes}. Errors: ID004 (null in the key, outside the predicate), 40001 "
+            f"(repeat the transaction), 42501 (no right, or the row is hidden).\n"
             f"{MARK}{json.dumps(facts, ensure_ascii=False)}"
         )
 
@@ -133,10 +133,7 @@ def render(table: Table, key: NaturalKey, verb: Verb, columns: Sequence[str] | N
     """
     if verb not in VERBS:
         raise InvalidArgument(f"there is no verb {verb}", hint=f"Verbs are {', '.join(VERBS)}.")
-    if verb == "delete":
-        taken = _keys(table, key)
-    else:
-        taken = _taken(table, key, columns)
+    taken = _keys(table, key) if verb == "delete" else _taken(table, key, columns)
     many = verb.endswith("_many")
     parts = Parts(table, key, taken)
     arguments = tuple((_parameter(column), column.array if many else column.type) for column in taken)
@@ -196,9 +193,7 @@ def _parameter(column: Column) -> str:
     return made if re.fullmatch("[a-z0-9_]+", made) else quoted(made)
 
 
-def _function(
-    table: Table, made: str, arguments: Sequence[tuple[str, str]], body: str, *, many: bool
-) -> str:
+def _function(table: Table, made: str, arguments: Sequence[tuple[str, str]], body: str, *, many: bool) -> str:
     listed = ", ".join(f"{argument} {type_}" for argument, type_ in arguments)
     answer = "item integer, outcome text, record jsonb" if many else "outcome text, record jsonb"
     tag = "$idemdb$"

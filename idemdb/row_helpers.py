@@ -152,9 +152,7 @@ def installed(database: Database, *, schema: str | None = None, table: str | Non
         if facts is None or schema not in (None, row["schema"]) or table not in (None, facts["table"]):
             continue
         columns = None if facts["columns"] is None else tuple(facts["columns"])
-        found.append(
-            Installed(row["schema"], row["name"], row["types"], **{**facts, "columns": columns})
-        )
+        found.append(Installed(row["schema"], row["name"], row["types"], **{**facts, "columns": columns}))
     return found
 
 
@@ -268,7 +266,8 @@ def drop_statements(
             f"    for v_function in\n"
             f"        select p.oid from pg_catalog.pg_proc as p\n"
             f"        where p.oid = pg_catalog.to_regproc({literal(function)})\n"
-            f"            and pg_catalog.strpos(pg_catalog.obj_description(p.oid, 'pg_proc'), {literal(MARK)}) > 0\n"
+            f"            and pg_catalog.strpos("
+            f"pg_catalog.obj_description(p.oid, 'pg_proc'), {literal(MARK)}) > 0\n"
             f"    loop\n"
             f"        execute pg_catalog.format('drop function %s', v_function);\n"
             f"    end loop;\nend\n$idemdb_drop$"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic.autogenerate import comparators, renderers
-from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.compare import comparators
+from alembic.autogenerate.render import renderers
 from alembic.operations import MigrateOperation, Operations, ops
 from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
 
 from idemdb import row_helpers
 from idemdb.errors import IdemError
 from idemdb.helper_sql import VERBS
+
+if TYPE_CHECKING:
+    # Alembic is still at loading itself when it loads this module as a plugin.
+    from alembic.autogenerate.api import AutogenContext
 
 
 class _Nothing(MigrateOperation):
@@ -117,8 +121,8 @@ def _create(operations: Operations, operation: CreateRowHelpersOp) -> None:
     _need_postgresql(operations)
     if operations.migration_context.as_sql:
         raise CommandError(
-            "create_row_helpers reads the table's columns and cannot run offline (--sql). Run the migration "
-            f"online, or put what `idemdb helpers add {operation.table} {operation.natural_key} --sql` prints "
+            "create_row_helpers reads the table's columns and cannot run offline (--sql). Run the "
+            f"migration online, or put what `idemdb helpers add {operation.table} {operation.natural_key} --sql` prints "
             "into an op.execute of the revision."
         )
     try:

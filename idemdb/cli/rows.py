@@ -108,10 +108,7 @@ def list_(dsn: str, as_json: bool) -> None:
     else:
         print_table(
             ("helper", "types", "table", "natural key", "stale"),
-            (
-                (f"{h.schema}.{h.name}", h.types, h.table, h.key, stale.get((h.schema, h.name)))
-                for h in found
-            ),
+            ((f"{h.schema}.{h.name}", h.types, h.table, h.key, stale.get((h.schema, h.name))) for h in found),
             empty="No helpers.",
         )
 

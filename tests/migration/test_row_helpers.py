@@ -12,19 +12,36 @@ from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, UniqueConstraint, create_engine, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    text,
+)
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import idemdb.alembic  # noqa: F401  (registers the operations)
 from idemdb import row_helpers
 
-TABLE = "create table users (id integer primary key, email text not null constraint users_email_key unique, name text)"
+TABLE = """
+create table users (
+    id integer primary key, email text not null constraint users_email_key unique, name text
+)"""
 
 
 def model(*more: Column[Any], key: bool = True) -> MetaData:
     metadata = MetaData()
     constraints = [UniqueConstraint("email", name="users_email_key")] if key else []
-    columns = (Column("id", Integer, primary_key=True), Column("email", Text, nullable=False), Column("name", Text))
+    columns = (
+        Column("id", Integer, primary_key=True),
+        Column("email", Text, nullable=False),
+        Column("name", Text),
+    )
     Table("users", metadata, *columns, *more, *constraints)
     return metadata
 
@@ -69,16 +86,18 @@ def test_up_again_renewed_and_down(dsn: str, driver: str) -> None:
         connection.execute(text(TABLE))
         op = operations(connection)
         op.create_row_helpers("users", "users_email_key", verbs=["create", "put"])
-        connection.execute(text("grant execute on function users_put_by_email_key(integer, text, text) to idemdb_reader"))
+        connection.execute(
+            text("grant execute on function users_put_by_email_key(integer, text, text) to idemdb_reader")
+        )
         connection.execute(text("alter table users add visits integer"))
         op.create_row_helpers("users", "users_email_key", verbs=["create", "put"])
         assert names(connection) == [
             ("users_create_by_email_key", "text, integer, text, integer"),
             ("users_put_by_email_key", "text, integer, text, integer"),
         ]
-        (rights,) = connection.execute(text(
-            "select proacl from pg_proc where proname = 'users_put_by_email_key'"
-        )).one()
+        (rights,) = connection.execute(
+            text("select proacl from pg_proc where proname = 'users_put_by_email_key'")
+        ).one()
         assert "idemdb_reader=X" in str(rights)
         assert "idemdb_user=X" in str(rights)
         op.drop_row_helpers("users", "users_email_key", verbs=["create", "put"])

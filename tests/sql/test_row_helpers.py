@@ -13,7 +13,9 @@ from idemdb.errors import InvalidArgument
 from idemdb.helper_sql import VERBS
 from tests.support.row_vectors import make_tables
 
-TABLE = "create table users (id bigint generated always as identity primary key, email text not null, name text,"
+TABLE = (
+    "create table users (id bigint generated always as identity primary key, email text not null, name text,"
+)
 TABLE += " constraint users_email_key unique (email))"
 
 
@@ -106,7 +108,10 @@ def test_an_unchanged_put_writes_nothing(dsn: str) -> None:
         call(conn, "select from users_put_many_by_email_key('{a,b}', '{A,B}')")
     with psycopg.connect(dsn) as conn:
         assert call(conn, "select outcome from users_put_by_email_key('a', 'A')") == [("unchanged",)]
-        assert call(conn, "select outcome from users_put_many_by_email_key('{a,b}', '{A,B}')") == [("unchanged",)] * 2
+        assert (
+            call(conn, "select outcome from users_put_many_by_email_key('{a,b}', '{A,B}')")
+            == [("unchanged",)] * 2
+        )
         assert call(conn, "select pg_current_xact_id_if_assigned()") == [(None,)]
 
 
@@ -114,7 +119,9 @@ def test_names(conn: psycopg.Connection[Any]) -> None:
     make(conn)
     conn.execute("alter index users_email_key rename to users_by_an_email_address_that_is_long")
     with pytest.raises(InvalidArgument, match="PostgreSQL keeps 63"):
-        row_helpers.plan(row_helpers.of_psycopg(conn), "users", "users_by_an_email_address_that_is_long", ["create_many"])
+        row_helpers.plan(
+            row_helpers.of_psycopg(conn), "users", "users_by_an_email_address_that_is_long", ["create_many"]
+        )
     conn.execute("alter index users_by_an_email_address_that_is_long rename to mail")
     conn.execute("create function users_put_by_mail() returns integer language sql as 'select 1'")
     with pytest.raises(InvalidArgument, match="which is no helper"):
@@ -131,13 +138,19 @@ def test_search_path_neither_matters_nor_changes(conn: psycopg.Connection[Any], 
 
 
 def test_columns_named_like_everything_else(conn: psycopg.Connection[Any]) -> None:
-    conn.execute('create table t (outcome text, record text, item text, t text, r text, p_t text, "given" text, "Ü""x" text,'
-                 " n integer, constraint t_k unique (outcome))")
+    conn.execute(
+        'create table t (outcome text, record text, item text, t text, r text, p_t text, "given" text, "Ü""x" text,'
+        " n integer, constraint t_k unique (outcome))"
+    )
     row_helpers.create(row_helpers.of_psycopg(conn), "t", "t_k")
     values = ["o", "rec", "i", "t", "r", "p", "g", "ü", 1]
     marks = ", ".join(["%s"] * 9)
-    assert call(conn, f"select outcome, record ->> 'p_t' from t_put_by_k({marks})", *values) == [("created", "p")]
-    assert call(conn, f"select outcome, record ->> 'p_t' from t_put_by_k({marks})", *values) == [("unchanged", "p")]
+    assert call(conn, f"select outcome, record ->> 'p_t' from t_put_by_k({marks})", *values) == [
+        ("created", "p")
+    ]
+    assert call(conn, f"select outcome, record ->> 'p_t' from t_put_by_k({marks})", *values) == [
+        ("unchanged", "p")
+    ]
     arrays = [[value] for value in values]
     arrays[1] = ["other"]
     assert call(conn, f"select item, outcome from t_put_many_by_k({marks})", *arrays) == [(1, "updated")]
@@ -172,7 +185,17 @@ def test_plpgsql_check(conn: psycopg.Connection[Any]) -> None:
     conn.execute("create extension plpgsql_check with schema pg_catalog")
     make_tables(conn)
     database = row_helpers.of_psycopg(conn)
-    for table in ("users", "accounts", "documents", "addresses", "orders", "readings", "subscriptions", "visits", "things"):
+    for table in (
+        "users",
+        "accounts",
+        "documents",
+        "addresses",
+        "orders",
+        "readings",
+        "subscriptions",
+        "visits",
+        "things",
+    ):
         (index,) = call(
             conn,
             "select c.relname from pg_index as i join pg_class as c on c.oid = i.indexrelid"
