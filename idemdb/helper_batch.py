@@ -1,7 +1,8 @@
 """The bodies of the typed helpers for many rows: create_many, put_many.
 
 Every statement works on all rows that are still to be settled, in the order of their keys, so that two
-batches never wait for each other crosswise: rows are inserted in that order, locked in that order, and updated then.
+batches never wait for each other crosswise: rows are inserted in that order, locked in that order, and only
+then updated.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class _Alchemy:
     connection: Connection
 
     def rows(self, query: str, **parameters: Any) -> Sequence[Mapping[str, Any]]:
-        return self.connection.execute(text(query), parameters).mappings().all()
+        return [dict(row) for row in self.connection.execute(text(query), parameters).mappings()]
 
     def execute(self, statement: str) -> None:
         self.connection.execute(text(statement.replace(":", r"\:")))

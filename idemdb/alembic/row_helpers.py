@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from alembic.autogenerate.compare import comparators
 from alembic.autogenerate.render import renderers
 from alembic.operations import MigrateOperation, Operations, ops
+from alembic.runtime.plugins import Plugin
 from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
 
 from idemdb import row_helpers
@@ -121,9 +121,9 @@ def _create(operations: Operations, operation: CreateRowHelpersOp) -> None:
     _need_postgresql(operations)
     if operations.migration_context.as_sql:
         raise CommandError(
-            "create_row_helpers reads the table's columns and cannot run offline (--sql). Run the "
-            f"migration online, or put what `idemdb helpers add {operation.table} {operation.natural_key} --sql` prints "
-            "into an op.execute of the revision."
+            "create_row_helpers reads the table's columns and cannot run offline (--sql). Run the migration "
+            "online, or put what this prints into an op.execute of the revision: "
+            f"idemdb helpers add {operation.table} {operation.natural_key} --sql"
         )
     try:
         row_helpers.create(
@@ -187,7 +187,6 @@ def _render(context: AutogenContext, name: str, operation: _OfHelpers) -> str:
     return f"{prefix}{name}({', '.join(arguments)})"
 
 
-@comparators.dispatch_for("autogenerate", priority=DispatchPriority.LAST)
 def _propose(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatchResult:
     """Propose to renew helpers whose table changed or is about to, and to drop those whose index is gone."""
     if context.connection is not None and context.connection.dialect.name == "postgresql":
@@ -252,3 +251,10 @@ def _each(operations: Sequence[Any]) -> Iterator[Any]:
             yield from operation.ops
         else:
             yield operation
+
+
+# Alembic asks the plugins of this name's kind unless env.py says otherwise; its older, global table of comparators
+# is not there yet when entry points are loaded.
+Plugin("alembic.autogenerate.idemdb_row_helpers").add_autogenerate_comparator(
+    _propose, "autogenerate", "idemdb_row_helpers", priority=DispatchPriority.LAST
+)

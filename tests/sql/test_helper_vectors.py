@@ -43,7 +43,7 @@ def natural_key(connection: psycopg.Connection[Any], case: RowCase, schema: str,
     """Return the index that the call is for: the one named, else the one whose columns are given."""
     if case.index:
         return case.index
-    found = []
+    found: list[str] = []
     rows = connection.execute(
         "select c.relname from pg_index as i join pg_class as c on c.oid = i.indexrelid"
         " where i.indrelid = %s::text::regclass and i.indisunique order by 1",
