@@ -253,8 +253,8 @@ def _each(operations: Sequence[Any]) -> Iterator[Any]:
             yield operation
 
 
-# Alembic asks the plugins of this name's kind unless env.py says otherwise; its older, global table of comparators
-# is not there yet when entry points are loaded.
+# Alembic asks the plugins of this name's kind unless env.py says otherwise; its older, global table of
+# comparators is not there yet when entry points are loaded.
 Plugin("alembic.autogenerate.idemdb_row_helpers").add_autogenerate_comparator(
     _propose, "autogenerate", "idemdb_row_helpers", priority=DispatchPriority.LAST
 )

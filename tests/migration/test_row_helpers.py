@@ -87,7 +87,7 @@ def test_up_again_renewed_and_down(dsn: str, driver: str) -> None:
         op = operations(connection)
         op.create_row_helpers("users", "users_email_key", verbs=["create", "put"])
         connection.execute(
-            text("grant execute on function users_put_by_email_key(integer, text, text) to idemdb_reader")
+            text("grant execute on function users_put_by_email_key(text, integer, text) to idemdb_reader")
         )
         connection.execute(text("alter table users add visits integer"))
         op.create_row_helpers("users", "users_email_key", verbs=["create", "put"])

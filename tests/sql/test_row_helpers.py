@@ -117,12 +117,15 @@ def test_an_unchanged_put_writes_nothing(dsn: str) -> None:
 
 def test_names(conn: psycopg.Connection[Any]) -> None:
     make(conn)
-    conn.execute("alter index users_email_key rename to users_by_an_email_address_that_is_long")
+    conn.execute("alter index users_email_key rename to users_by_an_email_address_that_is_very_long_indeed")
     with pytest.raises(InvalidArgument, match="PostgreSQL keeps 63"):
         row_helpers.plan(
-            row_helpers.of_psycopg(conn), "users", "users_by_an_email_address_that_is_long", ["create_many"]
+            row_helpers.of_psycopg(conn),
+            "users",
+            "users_by_an_email_address_that_is_very_long_indeed",
+            ["create_many"],
         )
-    conn.execute("alter index users_by_an_email_address_that_is_long rename to mail")
+    conn.execute("alter index users_by_an_email_address_that_is_very_long_indeed rename to mail")
     conn.execute("create function users_put_by_mail() returns integer language sql as 'select 1'")
     with pytest.raises(InvalidArgument, match="which is no helper"):
         row_helpers.create(row_helpers.of_psycopg(conn), "users", "mail", ["put"])
