@@ -12,7 +12,8 @@ from idemdb.helper_parts import Column, Element, NaturalKey, Shape, Table, quote
 KEY_COMMENT = "idemdb natural key: "
 
 _TABLE = """\
-select cast(c.oid as pg_catalog.int8) as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
+select cast(c.oid as pg_catalog.int8) as oid, n.nspname as schema, c.relname as name,
+    cast(c.relkind as pg_catalog.text) as kind,
     exists (
         select from pg_catalog.pg_rewrite as r where r.ev_class = c.oid and r.rulename <> '_RETURN'
     ) as ruled
@@ -43,7 +44,7 @@ select a.attnum as number, a.attname as name, cast(a.atttypid as pg_catalog.int8
     case when a.attcollation <> 0 then pg_catalog.format('%I.%I', cn.nspname, co.collname) end as collation,
     case when a.attgenerated = '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end as default,
     case when a.attgenerated <> '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end as expression,
-    a.attidentity as identity, a.attgenerated <> '' as generated, a.attnotnull as filled,
+    cast(a.attidentity as pg_catalog.text) as identity, a.attgenerated <> '' as generated, a.attnotnull as filled,
     cast(d.adbin as pg_catalog.text) as tree
 from path as p
 join pg_catalog.pg_attribute as a on p.path is not null
@@ -181,7 +182,7 @@ def _table(reader: Reader, name: str, schema: str | None) -> Mapping[str, Any]:
             f"there is no table {shown}", hint="Give the name as it is stored, and its schema beside it."
         )
     (table,) = found
-    kind = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}.get(str(_char(table["kind"])))
+    kind = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}.get(table["kind"])
     if kind or table["ruled"]:
         raise InvalidArgument(
             f"{shown} is {kind}" if kind else f"{shown} has rules, which change what a statement does",
@@ -225,7 +226,7 @@ def _column(row: Mapping[str, Any], equality: Mapping[str, Any]) -> Column:
         collation=row["collation"] if operator is not None else None,
         equality=operator,
         default=row["default"],
-        identity=_char(row["identity"]),  # type: ignore[arg-type]
+        identity=row["identity"],
         generated=row["generated"],
     )
 
@@ -301,8 +302,3 @@ def _tombstone(comment: str | None, name: str, columns: Sequence[Mapping[str, An
             hint="Add the column, or write the comment again with COMMENT ON INDEX.",
         )
     return str(column)
-
-
-def _char(value: Any) -> str:
-    """Return a value of PostgreSQL's type "char", which asyncpg gives as bytes."""
-    return value.decode() if isinstance(value, bytes) else str(value)

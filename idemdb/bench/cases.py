@@ -106,7 +106,8 @@ select idemdb.process_offsets(
 from nextval('bench.batches') as n
 """
 
-# A put of a row: by a statement of one's own, and by the typed helper. The amount is a constant, or another each time.
+# A put of a row: by a statement of one's own, and by the typed helper. The amount is a constant, or another
+# each time.
 _PUT_FLOOR = """
 insert into bench.floor_items (sku, title, amount) values (:key, 'A thing', {amount})
 on conflict (sku) do update set title = excluded.title, amount = excluded.amount returning *

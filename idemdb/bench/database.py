@@ -29,7 +29,8 @@ create table bench.items (
     id bigint generated always as identity primary key, sku text not null, title text not null,
     amount integer not null, constraint items_sku_key unique (sku)
 ) with (fillfactor = 70, autovacuum_enabled = false);
-create table bench.floor_items (like bench.items including all) with (fillfactor = 70, autovacuum_enabled = false);
+create table bench.floor_items (like bench.items including all)
+with (fillfactor = 70, autovacuum_enabled = false);
 -- Nothing may run beside the measurement.
 alter table idemdb.keys set (autovacuum_enabled = false);
 alter table idemdb.inbox set (autovacuum_enabled = false);
