@@ -44,7 +44,8 @@ select a.attnum as number, a.attname as name, cast(a.atttypid as pg_catalog.int8
     case when a.attcollation <> 0 then pg_catalog.format('%I.%I', cn.nspname, co.collname) end as collation,
     case when a.attgenerated = '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end as default,
     case when a.attgenerated <> '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end as expression,
-    cast(a.attidentity as pg_catalog.text) as identity, a.attgenerated <> '' as generated, a.attnotnull as filled,
+    cast(a.attidentity as pg_catalog.text) as identity, a.attgenerated <> '' as generated,
+    a.attnotnull as filled,
     cast(d.adbin as pg_catalog.text) as tree
 from path as p
 join pg_catalog.pg_attribute as a on p.path is not null
