@@ -20,7 +20,7 @@ def setup(plugin: Plugin) -> None:
 
     :param plugin: what Alembic registers this module under.
     """
-    from idemdb.alembic import operations  # noqa: F401  (importing it registers)
+    from idemdb.alembic import operations, row_helpers  # noqa: F401  (importing them registers)
 
 
 class _PluginModule(ModuleType):
@@ -50,3 +50,4 @@ def include_name(name: str | None, type_: str, parent_names: Any) -> bool:
 
 
 from idemdb.alembic import operations as _operations  # noqa: E402, F401  (registers without entry points)
+from idemdb.alembic import row_helpers as _row_helpers  # noqa: E402, F401  (the same)

@@ -106,6 +106,20 @@ select idemdb.process_offsets(
 from nextval('bench.batches') as n
 """
 
+# A put of a row: by a statement of one's own, and by the typed helper. The amount is a constant, or another
+# each time.
+_PUT_FLOOR = """
+insert into bench.floor_items (sku, title, amount) values (:key, 'A thing', {amount})
+on conflict (sku) do update set title = excluded.title, amount = excluded.amount returning *
+"""
+_PUT = "select outcome, record from bench.items_put_by_sku_key(:key, 'A thing', {amount})"
+_ANOTHER = "(random() * 1000000000)::integer"
+
+
+def _put(statement: str, amount: str, keys: range) -> Operation:
+    return Operation((statement.format(amount=amount),), keys)
+
+
 CASES: tuple[Case, ...] = (
     Case(
         "replay",
@@ -181,6 +195,31 @@ CASES: tuple[Case, ...] = (
         bars={"server": 4.0},
         limits={"round_trips": 1, "wal_bytes": 1000},
         counted=20,
+    ),
+    # The unchanged rows first: the others change them.
+    Case(
+        "typed put, unchanged row",
+        _put(_PUT, "0", STORED),
+        _put(_PUT_FLOOR, "0", STORED),
+        clients=(1, 8),
+        bars={"server": 2.0},
+        limits={"round_trips": 1, "wal_bytes": 0, "xids": 0},
+    ),
+    Case(
+        "typed put, changed row",
+        _put(_PUT, _ANOTHER, STORED),
+        _put(_PUT_FLOOR, _ANOTHER, STORED),
+        clients=(1, 8),
+        bars={"server": 0.85},
+        limits={"round_trips": 1},
+    ),
+    Case(
+        "typed put, new row",
+        _put(_PUT, "0", FRESH),
+        _put(_PUT_FLOOR, "0", FRESH),
+        clients=(1, 8),
+        bars={"server": 0.90},
+        limits={"round_trips": 1},
     ),
 )
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from idemdb import resources
+from idemdb import resources, row_helpers
 from idemdb.alembic import install
 from idemdb.bench.cases import KEY_TAIL, PARAMETERS, STORED
 
@@ -25,6 +25,12 @@ create table bench.seen (
     consumer text collate "C", event_id text collate "C", forget_at timestamptz not null,
     primary key (consumer, event_id)
 ) with (autovacuum_enabled = false);
+create table bench.items (
+    id bigint generated always as identity primary key, sku text not null, title text not null,
+    amount integer not null, constraint items_sku_key unique (sku)
+) with (fillfactor = 70, autovacuum_enabled = false);
+create table bench.floor_items (like bench.items including all)
+with (fillfactor = 70, autovacuum_enabled = false);
 -- Nothing may run beside the measurement.
 alter table idemdb.keys set (autovacuum_enabled = false);
 alter table idemdb.inbox set (autovacuum_enabled = false);
@@ -57,6 +63,13 @@ with event as (
 )
 select count(*) from idemdb.process_many('billing', array(select event_id from event))
 """
+_ITEMS = f"""
+with item as (
+    insert into bench.items (sku, title, amount) select n || '{KEY_TAIL}', 'A thing', 0
+    from generate_series({STORED[0]}, {STORED[-1]}) as n returning sku, title, amount
+)
+insert into bench.floor_items (sku, title, amount) select sku, title, amount from item
+"""
 
 
 @contextmanager
@@ -85,4 +98,8 @@ def _prepare(dsn: str) -> None:
         connection.execute(_FILL.encode())
         connection.execute("insert into bench.floor select * from idemdb.keys")
         connection.execute(_EVENTS.encode())
+        connection.execute(_ITEMS.encode())
+        row_helpers.create(
+            row_helpers.of_psycopg(connection), "items", "items_sku_key", ["put"], schema="bench"
+        )
         connection.execute("vacuum analyze")

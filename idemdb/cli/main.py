@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import click
 
 import idemdb
-from idemdb.cli import events, keys, schema
+from idemdb.cli import events, keys, rows, schema
 from idemdb.cli.common import Commands
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     """
 
 
-for _command in (*schema.COMMANDS, *keys.COMMANDS, *events.COMMANDS):
+for _command in (*schema.COMMANDS, *keys.COMMANDS, *events.COMMANDS, *rows.COMMANDS):
     main.add_command(_command)
 for _name in ("demo", "bench"):
     if find_spec(f"idemdb.cli.{_name}"):

@@ -6,13 +6,13 @@ from typing import Any
 
 import psycopg
 
-from idemdb.doctor import events, schema, server
+from idemdb.doctor import events, rows, schema, server
 from idemdb.doctor.check import Check, Limits, Patient
 from idemdb.finding import Finding
 
 __all__ = ["CHECKS", "Check", "Finding", "Limits", "examine"]
 
-CHECKS: tuple[Check, ...] = (*server.CHECKS, *schema.CHECKS, *events.CHECKS)
+CHECKS: tuple[Check, ...] = (*server.CHECKS, *schema.CHECKS, *events.CHECKS, *rows.CHECKS)
 
 
 def examine(connection: psycopg.Connection[Any], *, limits: Limits | None = None) -> list[Finding]:
