@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, LiteralString, TypeVar
+from typing import Any, Generic, LiteralString, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -31,6 +31,24 @@ class Statement:
         self.name = name
         self.dollar = sql
         self.format: LiteralString = _PLACEHOLDER.sub("%s", sql)
+
+
+class Composed(Statement):
+    """A SQL text that was put together for a table, with a NUL character for each parameter, in their order."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, sql: str) -> None:
+        """Render the text for each style of parameters, once; a text of PostgreSQL cannot have a NUL.
+
+        :param name: of what the statement belongs to.
+        :param sql: the text; it may contain dollar and percent signs.
+        """
+        parts = sql.split("\0")
+        numbered = (f"${number}{part}" for number, part in enumerate(parts[1:], 1))
+        self.name = name
+        self.dollar = cast("LiteralString", parts[0] + "".join(numbered))
+        self.format = cast("LiteralString", sql.replace("%", "%%").replace("\0", "%s"))
 
 
 @dataclass(frozen=True, slots=True)
