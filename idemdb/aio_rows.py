@@ -29,7 +29,9 @@ class AsyncRowMethods:
     ) -> RowResult[Any]:
         """Do what ``Idem.create`` does."""
         options = Options(index, _names(columns), _names(returning))
-        return await self._driver.drive(row_flows.one_row("create", target(self._driver, table), values, options))
+        return await self._driver.drive(
+            row_flows.one_row("create", target(self._driver, table), values, options)
+        )
 
     async def put(
         self,
@@ -60,7 +62,9 @@ class AsyncRowMethods:
     ) -> RowResult[Any]:
         """Do what ``Idem.delete`` does."""
         options = Options(index, _names(columns), _names(returning), stub=stub)
-        return await self._driver.drive(row_flows.one_row("delete", target(self._driver, table), key, options))
+        return await self._driver.drive(
+            row_flows.one_row("delete", target(self._driver, table), key, options)
+        )
 
     async def create_many(
         self,

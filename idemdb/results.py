@@ -10,9 +10,7 @@ T = TypeVar("T")
 
 KeyOutcome = Literal["started", "resumed", "replayed", "in_progress", "mismatch", "expired", "unresolved"]
 EventOutcome = Literal["first_seen", "duplicate", "too_old", "dead"]
-RowOutcome = Literal[
-    "created", "existing", "updated", "unchanged", "stale", "gone", "deleted", "absent"
-]
+RowOutcome = Literal["created", "existing", "updated", "unchanged", "stale", "gone", "deleted", "absent"]
 OutboxOutcome = Literal["added", "existing", "mismatch"]
 KeyState = Literal["unknown", "running", "abandoned", "unresolved", "released", "done", "expired"]
 

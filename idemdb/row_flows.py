@@ -84,7 +84,7 @@ def _batch(
         work.append((found, found.params(named)))
     order = yield from _ordered(work)
     answers: dict[int, RowResult[Any]] = {}
-    winners = {group: item for group, item in order} if verb == "put" else {}
+    winners = dict(order) if verb == "put" else {}
     late = []
     for done, (group, item) in enumerate(order, 1):
         found, params = work[item]
@@ -132,9 +132,7 @@ def _table(target: Target) -> Flow[Described]:
     return known
 
 
-def _planned(
-    verb: str, target: Target, table: Described, named: Mapping[str, Any], options: Options
-) -> Plan:
+def _planned(verb: str, target: Target, table: Described, named: Mapping[str, Any], options: Options) -> Plan:
     """Return the statements for a row, built at their first use."""
     given = (verb, tuple(named), options)
     found: Plan | None = table.plans.get(given)
@@ -220,6 +218,8 @@ def _refuse(found: Plan, verdict: str) -> None:
             f"a column of the natural key {found.key.name} ({columns}) is null",
             hint="give every column of the natural key a value, or make its index NULLS NOT DISTINCT",
         )
+    if verdict == "null version":
+        raise InvalidArgument("the version of the row is null", hint="give the version of the row with it")
     if verdict == "outside":
         raise InvalidArgument(
             f"the row lies outside of the predicate of {found.key.name}: {found.key.predicate}",

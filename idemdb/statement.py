@@ -34,7 +34,7 @@ class Statement:
 
 
 class Composed(Statement):
-    """A SQL text that was put together for a table, with a NUL character for each parameter, in their order."""
+    """A SQL text that was put together for a table, with a NUL character for each parameter."""
 
     __slots__ = ()
 

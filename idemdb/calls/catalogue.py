@@ -336,7 +336,9 @@ def _unfit_index(index: dict[str, Any], kind: str) -> str | None:
     if index["indisexclusion"]:
         return "it is an exclusion constraint"
     if not index["indisvalid"]:
-        why = "a partition has no attached index" if kind == "p" else "its build was interrupted or still runs"
+        why = (
+            "a partition has no attached index" if kind == "p" else "its build was interrupted or still runs"
+        )
         return f"it is not valid: {why}"
     return None
 

@@ -24,7 +24,11 @@ _BY_DIALECT: WeakKeyDictionary[Any, dict[Any, _Known]] = WeakKeyDictionary()
 # The drivers that are used without SQLAlchemy.
 PLAIN = {"psycopg": psycopg_dialect(), "asyncpg": asyncpg_dialect()}
 _MOST = 1000
-_NAMED_TYPES: dict[str, Any] = {"json": postgresql.JSON(), "jsonb": postgresql.JSONB(), "uuid": postgresql.UUID()}
+_NAMED_TYPES: dict[str, Any] = {
+    "json": postgresql.JSON(),
+    "jsonb": postgresql.JSONB(),
+    "uuid": postgresql.UUID(),
+}
 
 
 def reread_tables() -> None:
@@ -118,7 +122,11 @@ def _declared(table: Any) -> tuple[str, Any, Any, dict[str, str], dict[str, str]
             raise InvalidArgument(
                 f"{table.__name__} has several tables", hint="give one of its tables instead"
             )
-        attributes = {prop.columns[0].name: prop.key for prop in mapper.column_attrs if prop.columns[0].table is not None}
+        attributes = {
+            prop.columns[0].name: prop.key
+            for prop in mapper.column_attrs
+            if prop.columns[0].table is not None
+        }
         table = mapper.local_table
     else:
         attributes = {column.name: column.key for column in table.columns}
@@ -162,6 +170,8 @@ def types_of(target: Target, table: Described) -> Types:
         read[name] = kind.result_processor(target.dialect, field.oid)
         if name in as_text:
             bind[name], read[name] = bind[name] or json.dumps, _decoded(read[name])
+        if field.base in ("json", "jsonb") and bind[name] is not None:
+            bind[name] = _unless_null(bind[name])
     return Types(
         bind,
         read,
@@ -169,6 +179,11 @@ def types_of(target: Target, table: Described) -> Types:
         _defaults({name: column.default for name, column in declared.items()}),
         _defaults({name: column.onupdate for name, column in declared.items()}),
     )
+
+
+def _unless_null(bind: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Let None be SQL's null, where SQLAlchemy would make the JSON value null of it."""
+    return lambda value: None if value is None else bind(value)
 
 
 def _decoded(read: Any) -> Callable[[Any], Any]:
@@ -187,6 +202,3 @@ def _defaults(found: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
         elif default.is_scalar:
             made[name] = lambda default=default: default.arg
     return made
-
-
-

@@ -132,11 +132,11 @@ def _check(table: Described, given: Sequence[str], options: Options) -> None:
             why = f'column "{name}" of {table.name} is not allowed'
         if why:
             raise InvalidArgument(why, hint=_LEAVE_OUT)
-    for name in (*(options.returning or ()), *filter(None, [options.version])):
+    for name in (*(options.returning or ()), *(options.columns or ()), *filter(None, [options.version])):
         if name not in table.fields:
             raise InvalidArgument(
                 f'table {table.name} has no column "{name}", which an option names',
-                hint="correct returning or version",
+                hint="correct columns, returning or version",
             )
     if options.version is not None and options.version not in given:
         raise InvalidArgument(
@@ -202,9 +202,11 @@ class _Builder:
             inner.append(f"{self.parameter(fields[name])} as {quote(name)}")
             outer.append(f'n.{quote(name)} as "idemdb {fields[name].number}"')
         for name in self.changes:
-            extras.append(f'{self.parameter(fields[name])} as "idemdb u{fields[name].number}"')
+            inner.append(f'{self.parameter(fields[name])} as "idemdb u{fields[name].number}"')
+            extras.append(f'n."idemdb u{fields[name].number}"')
         if self.options.expects and self.options.version:
-            extras.append(f'{self.parameter(fields[self.options.version])} as "idemdb expect"')
+            inner.append(f'{self.parameter(fields[self.options.version])} as "idemdb expect"')
+            extras.append('n."idemdb expect"')
         keys = [
             f'({part.expression}) as "idemdb k{number}"'
             for number, part in enumerate(self.key.parts)
@@ -366,6 +368,8 @@ class _Builder:
             f"when {self.null} then 'null key'",
             f"when {self.outside(stored=True)} then 'outside'",
         ]
+        if self.options.version:
+            cases.append(f"when {self.value(self.options.version)} is null then 'null version'")
         if self.verb == "delete":
             cases += ["when f.\"idemdb found\" is null then 'insert'", gone + "'absent'" if gone else ""]
             cases += ["else 'change'"]
@@ -390,11 +394,15 @@ class _Builder:
             names, values = [*names, self.tombstone], [*values, "pg_catalog.clock_timestamp()"]
         elif self.options.expects:
             return None
+        version = self.options.version
+        missing = f" and {self.value(version)} is not null" if version else ""
         columns = ", ".join(quote(name) for name in names)
-        returned = ", ".join(f"t.{quote(name)}" + ("::text" if name in self.types.text else "") for name in self.names)
+        returned = ", ".join(
+            f"t.{quote(name)}" + ("::text" if name in self.types.text else "") for name in self.names
+        )
         return (
             f"insert into {self.table.name} as t ({columns}) select {', '.join(values)} from {self.source}"
-            f" where not ({self.null}) and not ({self.outside(stored=False)})"
+            f" where not ({self.null}){missing} and not ({self.outside(stored=False)})"
             f" and not exists (select from {self.table.name} as t where {self.matches})"
             f" on conflict {self.arbiter} do nothing returning {', '.join(filter(None, ['true', returned]))}"
         )

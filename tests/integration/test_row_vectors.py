@@ -7,7 +7,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 from pytest_postgresql.executors import NoopExecutor
 from sqlalchemy import Connection, MetaData, Table, create_engine
 from sqlalchemy.exc import DBAPIError
@@ -28,7 +27,6 @@ from tests.support.row_vectors import (
 )
 
 CASES = cases("python")
-assert Jsonb
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +83,7 @@ def test_over_psycopg_by_name(shop: psycopg.Connection[Any], name: str) -> None:
     else:
         check_answers(case, answers)
     check_after(shop, case)
+    shop.rollback()
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +112,4 @@ def test_over_sqlalchemy_with_a_table(core: Connection, name: str) -> None:
     else:
         check_answers(case, answers)
     check_after(raw, case)
+    core.rollback()
