@@ -1,4 +1,4 @@
-"""The row verbs as flows: SELECT, INSERT … ON CONFLICT DO NOTHING and UPDATE, each a statement, in a bounded loop."""
+"""The row verbs as flows: SELECT, INSERT … ON CONFLICT DO NOTHING and UPDATE, in a bounded loop."""
 
 from __future__ import annotations
 
