@@ -106,7 +106,8 @@ def _ordered(work: Sequence[tuple[Plan, tuple[Any, ...]]]) -> Flow[list[tuple[in
     keys: list[tuple[Any, ...]] = []
     for start in range(0, len(work), _CHUNK):
         chunk = work[start : start + _CHUNK]
-        selects, params = [], []
+        selects: list[str] = []
+        params: list[Any] = []
         for number, (found, values) in enumerate(chunk, start):
             selects.append(f"select {number}, {found.order} from {found.source}")
             params += values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, LiteralString, TypeVar, cast
+from typing import Any, Generic, LiteralString, TypeVar
 
 T = TypeVar("T")
 
@@ -47,8 +47,8 @@ class Composed(Statement):
         parts = sql.split("\0")
         numbered = (f"${number}{part}" for number, part in enumerate(parts[1:], 1))
         self.name = name
-        self.dollar = cast("LiteralString", parts[0] + "".join(numbered))
-        self.format = cast("LiteralString", sql.replace("%", "%%").replace("\0", "%s"))
+        self.dollar = parts[0] + "".join(numbered)
+        self.format = sql.replace("%", "%%").replace("\0", "%s")
 
 
 @dataclass(frozen=True, slots=True)

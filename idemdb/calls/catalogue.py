@@ -1,6 +1,7 @@
 """What PostgreSQL's catalogue says of a table: read once for a database and table, as plain data.
 
-What a statement says about a natural key is PostgreSQL's own text: expressions, predicates and operators are taken from here and are never made up.
+What a statement says about a natural key is PostgreSQL's own text: expressions, predicates
+and operators are taken from here and are never made up.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ indexes as (
                     then pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true) end,
                 'equals', pg_catalog.format('operator(%I.%s)', s.nspname, o.oprname),
                 'collation',
-                ' collate ' || pg_catalog.quote_ident(cs.nspname) || '.' || pg_catalog.quote_ident(co.collname),
+                ' collate ' || pg_catalog.quote_ident(cs.nspname) || '.'
+                || pg_catalog.quote_ident(co.collname),
                 'collated', co.oid is not null
             ) order by k.n)
             from pg_catalog.generate_series(1, i.indnkeyatts) as k (n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,10 @@ from idemdb.errors import InvalidArgument
 _Known = dict[Any, Described]
 _BY_DIALECT: WeakKeyDictionary[Any, dict[Any, _Known]] = WeakKeyDictionary()
 # The drivers that are used without SQLAlchemy.
-PLAIN = {"psycopg": psycopg_dialect(), "asyncpg": asyncpg_dialect()}
+PLAIN: dict[str, Any] = {
+    "psycopg": psycopg_dialect(),  # type: ignore[no-untyped-call]
+    "asyncpg": asyncpg_dialect(),  # type: ignore[no-untyped-call]
+}
 _MOST = 1000
 _NAMED_TYPES: dict[str, Any] = {
     "json": postgresql.JSON(),
@@ -50,8 +53,10 @@ class Target:
         self.session = session
         self._table = table
         self.mapper: Mapper[Any] | None = None
+        self._keys: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         if isinstance(table, str):
-            self.name, self.columns, self._keys, self._names = table, None, {}, {}
+            self.name, self.columns = table, None
         else:
             self.name, self.mapper, self.columns, self._keys, self._names = _declared(table)
         self._database = database
@@ -92,7 +97,7 @@ class Target:
         return self._keys.get(name, name)
 
     def record(self, values: dict[str, Any]) -> Any:
-        """Return the record: the instance for an ORM class with a Session, else values by the caller's names."""
+        """Return the record: an ORM class's instance with a Session, else values by name."""
         if self.mapper is not None and self.session is not None:
             return _instance(self.mapper, self.session, values)
         return {self._keys.get(name, name): value for name, value in values.items()} if self._keys else values
@@ -198,7 +203,7 @@ def _defaults(found: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
         if default is None or getattr(default, "is_clause_element", False) or default.is_sequence:
             continue
         if default.is_callable:
-            made[name] = lambda default=default: default.arg(None)
+            made[name] = partial(default.arg, None)
         elif default.is_scalar:
-            made[name] = lambda default=default: default.arg
+            made[name] = partial(getattr, default, "arg")
     return made

@@ -173,7 +173,8 @@ class _Builder:
         self.tombstone = key.tombstone
         if self.tombstone is not None and self.tombstone not in table.fields:
             raise NoNaturalKey(
-                f'the comment of index {key.name} names a tombstone column "{self.tombstone}", which is missing',
+                f'the comment of index {key.name} names a tombstone column "{self.tombstone}", which is not'
+                " there",
                 hint="add the column, or write the comment again with COMMENT ON INDEX",
             )
         self.extra = {
@@ -330,7 +331,10 @@ class _Builder:
                 f" from {self.source} where {' and '.join(live)} returning 'deleted', {record}"
             )
         elif self.verb == "delete":
-            change = f"delete from {table} as t using {self.source} where {self.matches} returning 'deleted', {record}"
+            change = (
+                f"delete from {table} as t using {self.source}"
+                f" where {self.matches} returning 'deleted', {record}"
+            )
         bind, fields = self.types.bind, tuple(self.names)
         return Plan(
             self.key,
@@ -385,7 +389,7 @@ class _Builder:
         return f"case {' '.join(cases)} end"
 
     def _insert(self) -> str | None:
-        """Return the statement for a new row. It reads first, so that a repeat costs no sequence and trigger."""
+        """Return the statement for a new row. It reads first, which spares repeats sequence and trigger."""
         names = [*self.given, *self.extra]
         values = [self.value(name) for name in names]
         if self.verb == "delete":

@@ -68,10 +68,10 @@ def test_every_type_and_the_identity_map(session: Session) -> None:
     assert (thing.price, thing.state) == (Decimal("1.23"), "new")
     assert session.get(Thing, thing.id) is thing
     assert idem.put(Thing, {**values, "price": Decimal("1.234")}).outcome == "unchanged"
-    put = idem.put(Thing, {"code": "a", "mood": Mood.SAD})
+    put: Any = idem.put(Thing, {"code": "a", "mood": Mood.SAD})
     assert put.outcome == "updated"
     assert put.record is thing
-    assert thing.mood is Mood.SAD
+    assert put.record.mood is Mood.SAD
     assert idem.create(Thing, {"code": "a", "mood": Mood.HAPPY}).differs == ("mood",)
     assert idem.delete(Thing, {"code": "a"}).outcome == "deleted"
     session.commit()
