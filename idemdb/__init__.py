@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from idemdb.aio import AsyncIdem, AsyncOp
+from idemdb.calls.row_types import reread_tables
 from idemdb.consumer import AsyncConsumer, Consumer, Delivery
 from idemdb.errors import (
     AlreadyClaimed,
     Answer,
     AnswerExpired,
     ClaimLost,
+    HiddenRow,
     IdemError,
     InvalidArgument,
     KeyInProgress,
     NoNaturalKey,
     ParameterMismatch,
+    RowContended,
     SchemaMissing,
     Unresolved,
 )
@@ -28,6 +31,7 @@ from idemdb.results import (
     Outcome,
     OutcomeEvent,
     Processed,
+    RowResult,
     SweepResult,
 )
 from idemdb.retrying import aretry, retry
@@ -49,6 +53,7 @@ __all__ = [
     "Event",
     "EventResult",
     "Fingerprint",
+    "HiddenRow",
     "Idem",
     "IdemError",
     "InvalidArgument",
@@ -62,9 +67,12 @@ __all__ = [
     "OutcomeEvent",
     "ParameterMismatch",
     "Processed",
+    "RowContended",
+    "RowResult",
     "SchemaMissing",
     "SweepResult",
     "Unresolved",
     "aretry",
+    "reread_tables",
     "retry",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 from idemdb import flows
 from idemdb.aio_events import AsyncEventMethods
+from idemdb.aio_rows import AsyncRowMethods
 from idemdb.calls import keys
 from idemdb.drivers import adapt_async
 from idemdb.drivers.base import AsyncDriver, Observer
@@ -75,7 +76,7 @@ class AsyncOp(flows.Work):
             await self._renewal.stop()
 
 
-class AsyncIdem(AsyncEventMethods):
+class AsyncIdem(AsyncEventMethods, AsyncRowMethods):
     """idemdb over the caller's connection, in the caller's transaction."""
 
     def __init__(self, connection: Any, *, connect: Any = None, on_outcome: Observer | None = None) -> None:

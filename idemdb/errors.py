@@ -83,6 +83,18 @@ class NoNaturalKey(IdemError):
     sqlstate = "ID006"
 
 
+class HiddenRow(IdemError):
+    """A row with this key exists, but row-level security hides it from this role."""
+
+    sqlstate = "42501"
+
+
+class RowContended(IdemError):
+    """Other sessions changed the row again and again: repeat the transaction."""
+
+    sqlstate = "40001"
+
+
 class AlreadyClaimed(IdemError):
     """This very transaction has claimed the key already."""
 

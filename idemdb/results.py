@@ -10,6 +10,7 @@ T = TypeVar("T")
 
 KeyOutcome = Literal["started", "resumed", "replayed", "in_progress", "mismatch", "expired", "unresolved"]
 EventOutcome = Literal["first_seen", "duplicate", "too_old", "dead"]
+RowOutcome = Literal["created", "existing", "updated", "unchanged", "stale", "gone", "deleted", "absent"]
 OutboxOutcome = Literal["added", "existing", "mismatch"]
 KeyState = Literal["unknown", "running", "abandoned", "unresolved", "released", "done", "expired"]
 
@@ -160,6 +161,26 @@ class OutboxMessage:
     attempt: int
     created_at: datetime
     details: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult(Generic[T]):
+    """Answer of a row verb.
+
+    ``item`` is the position in a batch, from 1. ``record`` is the row as it now stands, by the names that the
+    caller uses: the instance for an ORM class over a Session, else a dict; None for a row that is not there.
+    ``differs`` names columns given whose stored value is another one.
+    """
+
+    item: int
+    outcome: RowOutcome
+    record: T | None
+    differs: tuple[str, ...]
+
+    @property
+    def created(self) -> bool:
+        """Say whether the row is new."""
+        return self.outcome == "created"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,24 @@ class Statement:
         self.format: LiteralString = _PLACEHOLDER.sub("%s", sql)
 
 
+class Composed(Statement):
+    """A SQL text that was put together for a table, with a NUL character for each parameter."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, sql: str) -> None:
+        """Render the text for each style of parameters, once; a text of PostgreSQL cannot have a NUL.
+
+        :param name: of what the statement belongs to.
+        :param sql: the text; it may contain dollar and percent signs.
+        """
+        parts = sql.split("\0")
+        numbered = (f"${number}{part}" for number, part in enumerate(parts[1:], 1))
+        self.name = name
+        self.dollar = parts[0] + "".join(numbered)
+        self.format = sql.replace("%", "%%").replace("\0", "%s")
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One round trip: a statement, its parameters, and how to read its rows.

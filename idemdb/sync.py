@@ -15,6 +15,7 @@ from idemdb.fingerprint import Fingerprint
 from idemdb.renewal import Renewal
 from idemdb.results import Claim, KeyRecord, Outcome, SweepResult
 from idemdb.sync_events import EventMethods
+from idemdb.sync_rows import RowMethods
 from idemdb.wire import Seconds, Span
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Op(flows.Work):
             self._renewal.stop()
 
 
-class Idem(EventMethods):
+class Idem(EventMethods, RowMethods):
     """idemdb over the caller's connection, in the caller's transaction."""
 
     def __init__(self, connection: Any, *, connect: Any = None, on_outcome: Observer | None = None) -> None:

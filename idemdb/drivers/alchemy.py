@@ -29,6 +29,13 @@ class Alchemy(Driver):
         text = sql.dollar if core.dialect.paramstyle == "numeric_dollar" else sql.format
         return core.exec_driver_sql(text, params).fetchall()
 
+    def place(self) -> tuple[Any, Any, Any]:
+        """See Driver: a dialect is one engine's."""
+        return self.connection.dialect, None, None
+
+    def prepare(self) -> None:
+        """Write what a Session has pending, so that the statements see it."""
+
     def idle(self) -> bool:
         """See Driver."""
         return not self.connection.in_transaction()
@@ -65,6 +72,15 @@ class AlchemySession(Alchemy):
         """Return the Connection of the Session's transaction."""
         return self.connection.connection()
 
+    def place(self) -> tuple[Any, Any, Any]:
+        """See Driver."""
+        return self.connection.get_bind().dialect, None, self.connection
+
+    def prepare(self) -> None:
+        """See Alchemy."""
+        if self.connection.autoflush:
+            self.connection.flush()
+
 
 class AsyncAlchemy(AsyncDriver):
     """SQLAlchemy's AsyncConnection or AsyncSession: the synchronous driver, run where it may await."""
@@ -76,6 +92,14 @@ class AsyncAlchemy(AsyncDriver):
         """See AsyncDriver."""
         rows: Rows = await self._run("fetch", sql, params)
         return rows
+
+    def place(self) -> tuple[Any, Any, Any]:
+        """See AsyncDriver."""
+        return self.connection.dialect, None, None  # type: ignore[union-attr]
+
+    async def prepare(self) -> None:
+        """See Alchemy."""
+        await self._run("prepare")
 
     async def idle(self) -> bool:
         """See AsyncDriver."""
@@ -106,3 +130,8 @@ class AsyncAlchemySession(AsyncAlchemy):
     """SQLAlchemy's AsyncSession."""
 
     sync = AlchemySession
+
+    def place(self) -> tuple[Any, Any, Any]:
+        """See AsyncDriver."""
+        session = self.connection.sync_session  # type: ignore[union-attr]
+        return session.get_bind().dialect, None, session

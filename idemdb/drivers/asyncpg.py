@@ -19,6 +19,11 @@ class Asyncpg(AsyncDriver):
         rows: Rows = await self.connection.fetch(sql.dollar, *params)
         return rows
 
+    def place(self) -> tuple[Any, Any, Any]:
+        """See Driver. What asyncpg's connection remembers of its address has no public name."""
+        connection = getattr(self.connection, "_con", self.connection)
+        return "asyncpg", (connection._addr, connection._params.database), None  # noqa: SLF001
+
     async def idle(self) -> bool:
         """See AsyncDriver."""
         return not self.connection.is_in_transaction()

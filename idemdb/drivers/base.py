@@ -98,6 +98,10 @@ class Driver(_Base, ABC):
         """Run one statement and return its rows."""
 
     @abstractmethod
+    def place(self) -> tuple[Any, Any, Any]:
+        """Return SQLAlchemy's dialect (or a plain driver's name), what tells databases apart, the Session."""
+
+    @abstractmethod
     def idle(self) -> bool:
         """Say whether no transaction is open."""
 
@@ -161,6 +165,10 @@ class AsyncDriver(_Base, ABC):
     @abstractmethod
     async def fetch(self, sql: Statement, params: tuple[Any, ...]) -> Rows:
         """Run one statement and return its rows."""
+
+    @abstractmethod
+    def place(self) -> tuple[Any, Any, Any]:
+        """Return SQLAlchemy's dialect (or a plain driver's name), what tells databases apart, the Session."""
 
     @abstractmethod
     async def idle(self) -> bool:

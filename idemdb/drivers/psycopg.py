@@ -23,6 +23,10 @@ class Psycopg(Driver):
         cursor = Cursor(self.connection, row_factory=tuple_row)
         return cursor.execute(sql.format, params).fetchall()
 
+    def place(self) -> tuple[Any, Any, Any]:
+        """See Driver."""
+        return "psycopg", _database(self.connection.pgconn), None
+
     def idle(self) -> bool:
         """See Driver."""
         return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
@@ -56,6 +60,10 @@ class AsyncPsycopg(AsyncDriver):
         cursor = AsyncCursor(self.connection, row_factory=tuple_row)
         return await (await cursor.execute(sql.format, params)).fetchall()
 
+    def place(self) -> tuple[Any, Any, Any]:
+        """See Driver."""
+        return "psycopg", _database(self.connection.pgconn), None
+
     async def idle(self) -> bool:
         """See Driver."""
         return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
@@ -77,3 +85,8 @@ class AsyncPsycopg(AsyncDriver):
     async def undo(self, point: AbstractAsyncContextManager[Any]) -> None:
         """See Driver."""
         await point.__aexit__(Rollback, Rollback(), None)
+
+
+def _database(pgconn: Any) -> Any:
+    """Return which database a connection has."""
+    return pgconn.host, pgconn.hostaddr, pgconn.port, pgconn.db
