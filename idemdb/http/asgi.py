@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import unquote_to_bytes
 
 from idemdb import flows
@@ -15,11 +15,11 @@ from idemdb.aio import AsyncOp
 from idemdb.http.answers import NotStored, Reply, conclude
 from idemdb.http.asgi_run import App, Message, Receive, Run, Scope, Send, send_reply
 from idemdb.http.connections import AsyncLent, ThreadedLent, lend_async, renewing
-from idemdb.http.current import NAME, AsyncCurrent
+from idemdb.http.current import NAME, NOT_SEEN, AsyncCurrent
 from idemdb.http.exchange import Exchange, Keyed, Pause, Progress, exchange
 from idemdb.http.policy import Matched
 from idemdb.http.problems import problem
-from idemdb.http.rules import NO_SCOPE, Admission, Rules
+from idemdb.http.rules import NO_SCOPE, Admission, Rules, Settings
 from idemdb.renewal import Renewal
 from idemdb.results import Outcome
 
@@ -34,7 +34,9 @@ Route = Callable[[Scope], Matched | str | None]
 class IdempotencyMiddleware:
     """Make an ASGI application's POST, PUT, PATCH and DELETE routes follow the Idempotency-Key header."""
 
-    def __init__(self, app: App, source: Any, *, route: Route | None = None, **settings: Any) -> None:
+    def __init__(
+        self, app: App, source: Any, *, route: Route | None = None, **settings: Unpack[Settings]
+    ) -> None:
         """Wrap an application.
 
         :param app: the application.
@@ -96,9 +98,9 @@ def current(scope: Scope) -> AsyncCurrent:
     :raises LookupError: where no middleware has seen it.
     """
     found = scope.get("state", {}).get(NAME)
-    if not isinstance(found, AsyncCurrent):
-        raise LookupError("this request has not come through idemdb's middleware, or has matched no route")
-    return found
+    if isinstance(found, AsyncCurrent):
+        return found
+    raise LookupError(NOT_SEEN)
 
 
 async def connection(scope: Scope) -> Any:

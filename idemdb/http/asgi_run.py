@@ -1,4 +1,4 @@
-"""An ASGI application at work on one request: its answer is collected, and held back until it is committed."""
+"""An ASGI application at work on one request; its answer is held back until it is committed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SHORTCUTS = ("http.response.pathsend", "http.response.zerocopysend", "http.resp
 class Run:
     """An application at work on one request.
 
-    It runs in a task of its own. When its answer is there as a whole, or is found to be too large or a stream,
-    the application is held at that very ``send`` until ``proceed``: what it does afterwards (background tasks,
-    the rest of a stream) comes after the commit.
+    It runs in a task of its own. When its answer is there as a whole, or is found to be too large or a
+    stream, the application is held at that very ``send`` until ``proceed``: what it does afterwards
+    (background tasks, the rest of a stream) comes after the commit.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class Run:
             self._scope["extensions"] = extensions
         self._task = asyncio.ensure_future(self._app(self._scope, self._receive, self._send))
         try:
-            await asyncio.wait({self._task, self._ready}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {self._task, self._ready}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             await self.abandon()
             raise
@@ -154,7 +155,7 @@ class Run:
             more = bool(message.get("more_body", False))
             if not more or self._size > self._cap or self._streams():
                 await self._hold(more=more)
-        elif self._start is not None and kind not in ("http.response.debug",):
+        elif self._start is not None and kind != "http.response.debug":
             self._extra = message
             await self._hold(more=True)
         else:

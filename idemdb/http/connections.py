@@ -157,7 +157,7 @@ async def lend_async(source: Any, observer: Observer | None, *, joined: bool) ->
         async with opened_async(source) as connection:
             driver = adapt_async(connection, observer)
             yield AsyncLent(driver, connection)
-            # What was begun after the answer was committed belongs to nothing; asyncpg's are ended by their blocks.
+            # What was begun after the answer was committed belongs to nothing; asyncpg's blocks end theirs.
             if hasattr(connection, "rollback") and not await driver.idle():
                 await connection.rollback()
         return

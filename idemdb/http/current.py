@@ -13,6 +13,7 @@ from idemdb.sync import Op
 
 # Where adapters put it: in the state of an ASGI scope, and in a WSGI environ.
 NAME = "idemdb"
+NOT_SEEN = "this request has not come through idemdb's middleware, or has matched no route"
 _LATE = "the answer is on its way: what comes after it needs a connection of its own"
 
 
@@ -27,8 +28,8 @@ class _Current:
         self._lent = lent
         self._point: Any = None
         self._answered = False
+        # To be set: what outlives the answer, such as the number of an order; by default the header Location.
         self.reference: str | None = None
-        """What outlives the answer, such as the number of an order; by default the header Location. To be set."""
 
     @property
     def claim(self) -> Claim | None:
@@ -53,7 +54,7 @@ class Current(_Current):
 
     def __init__(
         self, source: Any, observer: Observer | None, op: Op | None = None, lent: Lent | None = None
-    ):
+    ) -> None:
         """Made by the middleware."""
         super().__init__(source, observer, op, lent)
         self.stack = ExitStack()
@@ -98,7 +99,7 @@ class AsyncCurrent(_Current):
 
     def __init__(
         self, source: Any, observer: Observer | None, op: AsyncOp | None = None, lent: AsyncLent | None = None
-    ):
+    ) -> None:
         """Made by the middleware."""
         super().__init__(source, observer, op, lent)
         self.stack = AsyncExitStack()

@@ -180,7 +180,7 @@ def exchange(keyed: Keyed, waiters: Waiters, progress: Progress) -> Exchange:
                 pause = wait.pause()
                 if pause is None:
                     return keyed.problem("in-progress", retry_after=busy.retry_after or _COME_BACK)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - _refused raises what is not ours
                 reply = _refused(keyed, error, progress)
                 if reply is not None or isinstance(error, NotStored):
                     return reply
@@ -217,12 +217,13 @@ def _refused(keyed: Keyed, error: Exception, progress: Progress) -> Reply | None
     if isinstance(error, NotStored):
         progress.note("not-stored")
         return None
+    about: dict[str, Any] = {}
     if isinstance(error, AnswerExpired):
         code, about = "result-expired", {"reference": error.reference}
     elif isinstance(error, ParameterMismatch):
-        code, about = "key-reused", {}
+        code = "key-reused"
     elif isinstance(error, Unresolved):
-        code, about = "unresolved", {}
+        code = "unresolved"
     elif isinstance(error, ClaimLost) and keyed.policy.leased:
         code, about = "claim-lost", {"retry_after": error.retry_after or _COME_BACK}
     elif is_transient(error):

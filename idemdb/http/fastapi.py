@@ -1,9 +1,9 @@
-"""The Idempotency-Key header for FastAPI: one line for an application, dependencies, and its OpenAPI document."""
+"""The Idempotency-Key header for FastAPI: one line for an application, and dependencies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
@@ -12,11 +12,11 @@ from idemdb.aio import AsyncOp
 from idemdb.http.asgi import current
 from idemdb.http.openapi import describe
 from idemdb.http.policy import Matched, declared
-from idemdb.http.rules import Rules
+from idemdb.http.rules import Rules, Settings
 from idemdb.http.starlette import IdempotencyMiddleware, _flat
 
 
-def add_idempotency(app: FastAPI, source: Any, **settings: Any) -> None:
+def add_idempotency(app: FastAPI, source: Any, **settings: Unpack[Settings]) -> None:
     """Make the POST, PUT, PATCH and DELETE routes of an application follow the Idempotency-Key header.
 
     :param app: to which the middleware is added, and whose OpenAPI document describes it.

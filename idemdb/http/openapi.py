@@ -14,7 +14,7 @@ NAME = "IdempotencyProblem"
 
 PROBLEM: dict[str, Any] = {
     "title": NAME,
-    "description": "Why there is neither work nor an answer for a request with an idempotency key (RFC 9457).",
+    "description": "Why there is neither work nor an answer for a request with a key (RFC 9457).",
     "type": "object",
     "properties": {
         "type": {"type": "string", "format": "uri"},

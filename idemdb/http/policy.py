@@ -59,7 +59,8 @@ class Policy:
     :param lease: of a leased claim, renewed while the handler works: seconds or a timedelta.
     :param abandoned: what an expired lease means: 'retry', or 'hold' until a person resolves it.
     :param reconcile: as for ``Idem.run``; leased only.
-    :param wait: for how long a repeat waits for the first request, in seconds, before it is told to come back.
+    :param wait: for how long a repeat waits for the first request, in seconds, before it is told to come
+        back.
     :param replay_for: for how long the answer is kept: seconds, a timedelta or text such as '24 hours'.
     :param keep_for: for how long the key is remembered.
     :param cap: the largest body that is stored, in bytes.

@@ -53,7 +53,7 @@ KINDS = {
     "key-reused": Kind(
         422,
         "{header} is already used",
-        "The key came with another request before. A repeat must be the same request; a new one needs a new key.",
+        "The key came with another request before. Repeat that request, or make a new key for a new one.",
         "unknown",
         safe=True,
     ),

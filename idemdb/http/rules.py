@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from idemdb.drivers.base import Observer as OutcomeObserver
 from idemdb.errors import InvalidArgument
@@ -19,8 +19,8 @@ from idemdb.http.protocol import SAFE_METHODS, fingerprint, parse_key, scope_of
 _log = logging.getLogger("idemdb")
 
 NO_SCOPE = (
-    "a request with a key was answered with success, but scope() did not say who sent it; its writes are rolled"
-    " back: let scope() name every caller whom the application serves, or set anonymous_scope"
+    "a request with a key was answered with success, but scope() did not say who sent it; its writes are"
+    " rolled back: let scope() name every caller whom the application serves, or set anonymous_scope"
 )
 
 
@@ -38,21 +38,22 @@ class Admission:
     refusal: Reply | None = None
 
 
-class Rules:
-    """The settings of a middleware."""
+class Settings(TypedDict, total=False):
+    """The settings of every middleware; see Rules."""
 
-    def __init__(
-        self,
-        source: Any,
-        *,
-        scope: Callable[[Any], Any] | None = None,
-        anonymous_scope: str | None = None,
-        default: Policy | None = None,
-        policies: Mapping[str, Policy | None] | None = None,
-        max_waiters: int = 100,
-        observer: Observer | None = None,
-        on_outcome: OutcomeObserver | None = None,
-    ) -> None:
+    scope: Callable[[Any], Any] | None
+    anonymous_scope: str | None
+    default: Policy | None
+    policies: Mapping[str, Policy | None] | None
+    max_waiters: int
+    observer: Observer | None
+    on_outcome: OutcomeObserver | None
+
+
+class Rules:
+    """The settings of a middleware, and what follows from them for a request."""
+
+    def __init__(self, source: Any, **settings: Unpack[Settings]) -> None:
         """Check and keep the settings.
 
         :param source: lends connections: a sessionmaker or engine of SQLAlchemy, a pool, or a function that
@@ -62,11 +63,14 @@ class Rules:
         :param anonymous_scope: stands for nobody. Keys of all such callers share it, and so do answers.
         :param default: the policy of routes that have none of their own.
         :param policies: of routes, by template or by method and template ('POST /orders'); None leaves alone.
-        :param max_waiters: so many requests at most wait for another one with their key at a time.
+        :param max_waiters: so many requests of a process at most wait for another one with their key (100).
         :param observer: told of each request with a key at its end, with an Exchanged.
         :param on_outcome: as for ``Idem``.
         :raises InvalidArgument: without scope and anonymous_scope: strangers would get each other's answers.
         """
+        if unknown := set(settings) - set(Settings.__annotations__):
+            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+        scope, anonymous_scope = settings.get("scope"), settings.get("anonymous_scope")
         if scope is None and anonymous_scope is None:
             raise InvalidArgument(
                 "the middleware needs scope, a function that says who sent a request",
@@ -77,11 +81,11 @@ class Rules:
         self.source = source
         self.scope = scope
         self.anonymous_scope = anonymous_scope
-        self.default = default or Policy()
-        self.policies = {name: policy or EXEMPT for name, policy in (policies or {}).items()}
-        self.waiters = Waiters(max_waiters)
-        self.on_outcome = on_outcome
-        self._observer = observer
+        self.default = settings.get("default") or Policy()
+        self.policies = {name: policy or EXEMPT for name, policy in (settings.get("policies") or {}).items()}
+        self.waiters = Waiters(settings.get("max_waiters", 100))
+        self.on_outcome = settings.get("on_outcome")
+        self._observer = settings.get("observer")
 
     def policy(self, method: str, route: Matched) -> Policy:
         """Return the policy of a route."""
