@@ -127,29 +127,20 @@ class KeyDescription:
         return " and ".join(([f"({self.predicate})"] if self.predicate else []) + known) or "true"
 
     def create_index(
-        self,
-        *,
-        concurrently: bool = True,
-        only: bool = False,
-        if_not_exists: bool = False,
-        on: tuple[str | None, str] | None = None,
-        name: str | None = None,
+        self, *, concurrently: bool = True, only: bool = False, if_not_exists: bool = False
     ) -> str:
         """Return the statement that builds the index.
 
         :param concurrently: without blocking writers; such a statement runs outside of transactions only.
         :param only: on a partitioned table alone, not on its partitions.
         :param if_not_exists: do nothing where anything of that name is there, valid or not.
-        :param on: schema and name of another table: a partition.
-        :param name: of the index there.
         """
-        table = self.qualified_table if on is None else _qualified(*on)
         words = ["create unique index"]
         words += ["concurrently"] if concurrently else []
         words += ["if not exists"] if if_not_exists else []
-        words += [quote_name(name or self.name), "on"]
+        words += [quote_name(self.name), "on"]
         words += ["only"] if only else []
-        words += [table, f"({', '.join(part.indexed for part in self.parts)})"]
+        words += [self.qualified_table, f"({', '.join(part.indexed for part in self.parts)})"]
         words += ["nulls not distinct"] if self.nulls_not_distinct else []
         words += [f"where {self.predicate}"] if self.predicate is not None else []
         return " ".join(words)
