@@ -159,10 +159,21 @@ text such as `'30 days'`.
 """
 
 _GROUPS: dict[str, list[str]] = {
-    "Calls": ["Idem", "Op", "Event", "Consumer", "AsyncIdem", "AsyncOp", "AsyncConsumer", "retry", "aretry"],
+    "Calls": [
+        "Idem",
+        "Op",
+        "Event",
+        "Consumer",
+        "AsyncIdem",
+        "AsyncOp",
+        "AsyncConsumer",
+        "retry",
+        "aretry",
+        "reread_tables",
+    ],
     "Results": [
         *("Outcome", "Claim", "KeyRecord", "Processed", "EventResult", "Delivery", "OutboxResult"),
-        *("OutboxMessage", "SweepResult", "OutcomeEvent", "Answer", "Fingerprint"),
+        *("OutboxMessage", "RowResult", "SweepResult", "OutcomeEvent", "Answer", "Fingerprint"),
     ],
     "Errors": [
         "IdemError",
@@ -172,6 +183,8 @@ _GROUPS: dict[str, list[str]] = {
         "InvalidArgument",
         "SchemaMissing",
         "NoNaturalKey",
+        "HiddenRow",
+        "RowContended",
         "AlreadyClaimed",
         "AnswerExpired",
         "Unresolved",

@@ -56,10 +56,10 @@ def _requests(_ctx: click.Context, _param: click.Parameter, path: Path) -> list[
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides which payments meet a fault.")
 def demo(dsn: str | None, as_json: bool, requests: list[PaymentRequest], workers: int, seed: int) -> None:
-    """Click Pay three times and be charged once, while workers are killed and connections break.
+    """Click Pay three times and be charged once, while processes are killed and connections break.
 
-    Runs the same payment requests with idemdb and without it, and counts the charges in the database.
-    Exit code 1 when idemdb let a payment be charged twice or lost.
+    Runs the same payments, webhook events and receipt mails with idemdb and without it, and counts them.
+    Exit code 1 when idemdb let a payment or an event count twice or be lost, or a mail go astray.
     """
     console = Console(stderr=as_json)
     display = Display(console)

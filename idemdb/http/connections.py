@@ -83,6 +83,10 @@ class Threaded(AsyncDriver):
         """See AsyncDriver."""
         return await asyncio.to_thread(self._driver.fetch, sql, params)
 
+    def place(self) -> tuple[Any, Any, Any]:
+        """See AsyncDriver."""
+        return self._driver.place()
+
     async def idle(self) -> bool:
         """See AsyncDriver."""
         return self._driver.idle()
