@@ -39,7 +39,41 @@ grant execute on function
     idemdb.outbox_add(text, text, jsonb, jsonb, text, timestamptz),
     idemdb.outbox_take(text, integer, interval),
     idemdb.outbox_done(text, bigint, bigint[]),
-    idemdb.outbox_retry(text, bigint, bigint, interval, text)
+    idemdb.outbox_retry(text, bigint, bigint, interval, text),
+    idemdb.create(regclass, jsonb, text, jsonb),
+    idemdb.put(regclass, jsonb, text, jsonb),
+    idemdb.delete(regclass, jsonb, text, jsonb),
+    idemdb.create_many(regclass, jsonb, text, jsonb),
+    idemdb.put_many(regclass, jsonb, text, jsonb)
+to idemdb_user, idemdb_admin;
+
+-- Called by the row verbs with the caller's rights.
+grant execute on function
+    idemdb._row_type(oid, integer),
+    idemdb._row_operator(oid, smallint),
+    idemdb._row_differ(text, text, oid, boolean),
+    idemdb._row_key_parts(oid),
+    idemdb._row_key_columns(oid),
+    idemdb._row_predicate_columns(oid),
+    idemdb._row_outside(oid, text[], boolean),
+    idemdb._row_key(oid),
+    idemdb._row_index(regclass, text[], text, boolean),
+    idemdb._row_tombstone(oid),
+    idemdb._row_options(text, jsonb),
+    idemdb._row_check(regclass, text[], jsonb),
+    idemdb._row_check_rights(regclass, text[]),
+    idemdb._row_columns(regclass, text[], oid, jsonb),
+    idemdb._row_table(regclass),
+    idemdb._row_version(regclass, jsonb),
+    idemdb._row_one(oid, boolean, idemdb._row_pieces),
+    idemdb._row_sql(text, regclass, text[], text, jsonb),
+    idemdb._row_refuse(text, regclass, oid, jsonb, integer),
+    idemdb._row_writable(regclass),
+    idemdb._row_give_up(regclass, text, boolean, boolean),
+    idemdb._row_guarded(text, jsonb),
+    idemdb._row_apply(regclass, idemdb._row_plan, jsonb, jsonb, integer),
+    idemdb._row_write(text, regclass, jsonb, text, jsonb),
+    idemdb._row_write_many(text, regclass, jsonb, text, jsonb)
 to idemdb_user, idemdb_admin;
 
 -- Called by execute with the caller's rights.

@@ -1,6 +1,6 @@
 create function idemdb.version() returns integer
 language sql immutable parallel safe
-return 2;
+return 3;
 
 comment on function idemdb.version() is 'The release of idemdb''s schema that is installed.';
 
