@@ -32,10 +32,11 @@ _GENERATED = "<!-- Written by tools/reference.py; do not edit. -->"
 
 # --- SQL
 
-# The order of the contract: keys, events, the outbox, the house. What is not named here comes last.
+# The order of the contract: keys, rows, events, the outbox, the house. What is not named here comes last.
 _ORDER = [
     *("claim", "complete", "execute", "fingerprint", "lookup", "checkpoint", "renew", "release"),
     *("process", "process_many", "process_failed", "process_offsets", "advance"),
+    *("create", "put", "delete", "create_many", "put_many"),
     *("outbox_add", "outbox_take", "outbox_done", "outbox_retry", "dead_letter"),
     *("resolve", "forget", "sweep", "configure", "version"),
 ]

@@ -1,5 +1,5 @@
--- Read, then insert, then update, each a statement of its own with its own snapshot; whatever another transaction does in between, the
--- next round sees.
+-- Read, then insert, then update, each a statement of its own with its own snapshot; whatever another transaction does in
+-- between, the next round sees.
 create function idemdb._row_apply(
     p_table regclass, p_plan idemdb._row_plan, p_row jsonb, p_expect jsonb, p_item integer default null
 ) returns idemdb.row_result

@@ -1,5 +1,5 @@
--- With option replace a column goes back to its default if that says what the row is, and not when or as which it was born: clocks,
--- sequences, random values and primary keys stay, or a repeat would never find the row unchanged.
+-- With option replace a column goes back to its default if that says what the row is, and not when or as which it was born:
+-- clocks, sequences, random values and primary keys stay, or a repeat would never find the row unchanged.
 create function idemdb._row_columns(
     p_table regclass,
     p_given text[],

@@ -1,6 +1,6 @@
--- The caller's search_path holds here as it does where the statements run, so that what PostgreSQL writes of an expression means the
--- same there. In the statements t is the stored row; r is the row given, whose columns are called "idemdb N" by their number and its
--- keys "idemdb kN", so that the unqualified names in expressions of an index are t's.
+-- The caller's search_path holds here as it does where the statements run, so that what PostgreSQL writes of an expression means
+-- the same there. In the statements t is the stored row; r is the row given, whose columns are called "idemdb N" by their number
+-- and its keys "idemdb kN", so that the unqualified names in expressions of an index are t's.
 create function idemdb._row_key(
     p_index oid,
     out arbiter text,

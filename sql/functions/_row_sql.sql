@@ -1,7 +1,7 @@
--- All SQL of the row verbs is built here, from names that PostgreSQL quotes and from its own words for expressions; values come as
--- parameters. t is the stored row, f says whether there is one, r is the row given: its columns are called "idemdb N" by their number,
--- so that unqualified names in an expression of the index are t's. $1 is the row, with a member
--- "idemdb expect" for that option. Longer than most, because nothing here can be read without the rest.
+-- All SQL of the row verbs is built here, from names that PostgreSQL quotes and from its own words for expressions; values come
+-- as parameters. t is the stored row, f says whether there is one, r is the row given: its columns are called "idemdb N" by
+-- their number, so that unqualified names in an expression of the index are t's. $1 is the row, with a member "idemdb expect"
+-- for that option. Longer than most, because nothing here can be read without the rest.
 create function idemdb._row_sql(
     p_verb text, p_table regclass, p_given text[], p_index text, p_options jsonb
 ) returns idemdb._row_plan

@@ -3,7 +3,8 @@ create function idemdb.put_many(
 ) returns setof idemdb.row_result
 language sql
 begin atomic
-select * from idemdb._row_write_many('put', p_table, p_rows, p_index, p_options);
+select item, outcome, record, differs, details
+from idemdb._row_write_many('put', p_table, p_rows, p_index, p_options);
 end;
 
 comment on function idemdb.put_many(regclass, jsonb, text, jsonb) is

@@ -114,7 +114,13 @@ def test_signatures_are_the_contract(catalogue: psycopg.Connection[Any]) -> None
         "p_headers jsonb DEFAULT NULL::jsonb, p_body bytea DEFAULT NULL::bytea, p_result jsonb DEFAULT NULL::jsonb, "
         "p_reference text DEFAULT NULL::text) returns timestamp with time zone",
         "configure(p_kind text, p_name text, p_settings jsonb) returns jsonb",
+        "create(p_table regclass, p_row jsonb, p_index text DEFAULT NULL::text, "
+        "p_options jsonb DEFAULT NULL::jsonb) returns idemdb.row_result",
+        "create_many(p_table regclass, p_rows jsonb, p_index text DEFAULT NULL::text, "
+        "p_options jsonb DEFAULT NULL::jsonb) returns SETOF idemdb.row_result",
         "dead_letter(p_kind text, p_name text, p_id text, p_action text) returns text",
+        "delete(p_table regclass, p_key jsonb, p_index text DEFAULT NULL::text, "
+        "p_options jsonb DEFAULT NULL::jsonb) returns idemdb.row_result",
         "execute(p_scope text, p_key text, p_function text, p_args jsonb, p_wait interval DEFAULT NULL::interval, "
         "p_options jsonb DEFAULT NULL::jsonb) returns idemdb.claim_result",
         "fingerprint(p_request jsonb, p_exclude text[] DEFAULT '{}'::text[]) returns bytea",
@@ -133,6 +139,10 @@ def test_signatures_are_the_contract(catalogue: psycopg.Connection[Any]) -> None
         "p_occurred_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) returns SETOF idemdb.event_result",
         "process_offsets(p_consumer text, p_stream text, p_offsets bigint[], p_floor bigint DEFAULT NULL::bigint) "
         "returns bigint[]",
+        "put(p_table regclass, p_row jsonb, p_index text DEFAULT NULL::text, "
+        "p_options jsonb DEFAULT NULL::jsonb) returns idemdb.row_result",
+        "put_many(p_table regclass, p_rows jsonb, p_index text DEFAULT NULL::text, "
+        "p_options jsonb DEFAULT NULL::jsonb) returns SETOF idemdb.row_result",
         "release(p_scope text, p_key text, p_claim_token bigint, p_error text DEFAULT NULL::text) "
         "returns timestamp with time zone",
         "renew(p_scope text, p_key text, p_claim_token bigint, p_lease interval) returns timestamp with time zone",

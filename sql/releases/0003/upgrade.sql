@@ -292,9 +292,9 @@ comment on function idemdb._row_outside(oid, text[], boolean) is
 revoke all on function idemdb._row_outside(oid, text[], boolean) from public;
 
 -- file: functions/_row_key.sql
--- The caller's search_path holds here as it does where the statements run, so that what PostgreSQL writes of an expression means the
--- same there. In the statements t is the stored row; r is the row given, whose columns are called "idemdb N" by their number and its
--- keys "idemdb kN", so that the unqualified names in expressions of an index are t's.
+-- The caller's search_path holds here as it does where the statements run, so that what PostgreSQL writes of an expression means
+-- the same there. In the statements t is the stored row; r is the row given, whose columns are called "idemdb N" by their number
+-- and its keys "idemdb kN", so that the unqualified names in expressions of an index are t's.
 create function idemdb._row_key(
     p_index oid,
     out arbiter text,
@@ -616,8 +616,8 @@ comment on function idemdb._row_check_rights(regclass, text[]) is
 revoke all on function idemdb._row_check_rights(regclass, text[]) from public;
 
 -- file: functions/_row_columns.sql
--- With option replace a column goes back to its default if that says what the row is, and not when or as which it was born: clocks,
--- sequences, random values and primary keys stay, or a repeat would never find the row unchanged.
+-- With option replace a column goes back to its default if that says what the row is, and not when or as which it was born:
+-- clocks, sequences, random values and primary keys stay, or a repeat would never find the row unchanged.
 create function idemdb._row_columns(
     p_table regclass,
     p_given text[],
@@ -822,10 +822,10 @@ comment on function idemdb._row_one(oid, boolean, idemdb._row_pieces) is
 revoke all on function idemdb._row_one(oid, boolean, idemdb._row_pieces) from public;
 
 -- file: functions/_row_sql.sql
--- All SQL of the row verbs is built here, from names that PostgreSQL quotes and from its own words for expressions; values come as
--- parameters. t is the stored row, f says whether there is one, r is the row given: its columns are called "idemdb N" by their number,
--- so that unqualified names in an expression of the index are t's. $1 is the row, with a member
--- "idemdb expect" for that option. Longer than most, because nothing here can be read without the rest.
+-- All SQL of the row verbs is built here, from names that PostgreSQL quotes and from its own words for expressions; values come
+-- as parameters. t is the stored row, f says whether there is one, r is the row given: its columns are called "idemdb N" by
+-- their number, so that unqualified names in an expression of the index are t's. $1 is the row, with a member "idemdb expect"
+-- for that option. Longer than most, because nothing here can be read without the rest.
 create function idemdb._row_sql(
     p_verb text, p_table regclass, p_given text[], p_index text, p_options jsonb
 ) returns idemdb._row_plan
@@ -1033,8 +1033,8 @@ comment on function idemdb._row_guarded(text, jsonb) is
 revoke all on function idemdb._row_guarded(text, jsonb) from public;
 
 -- file: functions/_row_apply.sql
--- Read, then insert, then update, each a statement of its own with its own snapshot; whatever another transaction does in between, the
--- next round sees.
+-- Read, then insert, then update, each a statement of its own with its own snapshot; whatever another transaction does in
+-- between, the next round sees.
 create function idemdb._row_apply(
     p_table regclass, p_plan idemdb._row_plan, p_row jsonb, p_expect jsonb, p_item integer default null
 ) returns idemdb.row_result
@@ -1246,7 +1246,8 @@ create function idemdb.create_many(
 ) returns setof idemdb.row_result
 language sql
 begin atomic
-select * from idemdb._row_write_many('create', p_table, p_rows, p_index, p_options);
+select item, outcome, record, differs, details
+from idemdb._row_write_many('create', p_table, p_rows, p_index, p_options);
 end;
 
 comment on function idemdb.create_many(regclass, jsonb, text, jsonb) is
@@ -1264,7 +1265,8 @@ create function idemdb.put_many(
 ) returns setof idemdb.row_result
 language sql
 begin atomic
-select * from idemdb._row_write_many('put', p_table, p_rows, p_index, p_options);
+select item, outcome, record, differs, details
+from idemdb._row_write_many('put', p_table, p_rows, p_index, p_options);
 end;
 
 comment on function idemdb.put_many(regclass, jsonb, text, jsonb) is
