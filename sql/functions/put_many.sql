@@ -3,7 +3,12 @@ create function idemdb.put_many(
 ) returns setof idemdb.row_result
 language sql
 begin atomic
-select item, outcome, record, differs, details
+select
+    item,
+    outcome,
+    record,
+    differs,
+    details
 from idemdb._row_write_many('put', p_table, p_rows, p_index, p_options);
 end;
 

@@ -1246,7 +1246,12 @@ create function idemdb.create_many(
 ) returns setof idemdb.row_result
 language sql
 begin atomic
-select item, outcome, record, differs, details
+select
+    item,
+    outcome,
+    record,
+    differs,
+    details
 from idemdb._row_write_many('create', p_table, p_rows, p_index, p_options);
 end;
 
@@ -1265,7 +1270,12 @@ create function idemdb.put_many(
 ) returns setof idemdb.row_result
 language sql
 begin atomic
-select item, outcome, record, differs, details
+select
+    item,
+    outcome,
+    record,
+    differs,
+    details
 from idemdb._row_write_many('put', p_table, p_rows, p_index, p_options);
 end;
 
