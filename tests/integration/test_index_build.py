@@ -22,8 +22,8 @@ def live(empty_dsn: str) -> Iterator[Connection]:
         connection.execute(
             text(
                 "create table users (id integer generated always as identity, org integer, email text, "
-                "name varchar(80), status text, deleted_at timestamptz, at timestamptz, "
-                "payload jsonb, raw bytea)"
+                "name varchar(80), status text, deleted_at timestamptz, at timestamptz, payload jsonb, "
+                "raw bytea)"
             )
         )
         yield connection
