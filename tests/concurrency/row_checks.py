@@ -1,7 +1,7 @@
 """What must be true of every history of the row verbs.
 
 The main check looks for a serial order: each call that was committed is put somewhere on a line, so that a
-small model of the verbs, run along the line, gives every outcome, record and difference that was answered, and
+small model of the verbs, run along the line, gives every outcome, record and difference that was told, and
 ends in the rows that are stored. A call comes after all that was committed before it began.
 """
 
@@ -82,8 +82,10 @@ def a_repeat_writes_nothing(run: Run) -> Iterator[str]:
         quiet = outcome in _NEEDS_NO_WRITE and not (stub and outcome == "absent") and not event.waited
         if quiet and wrote and not written[event.session]:
             yield f"{event.session} was {outcome} and has a transaction id"
-        written[event.session] = event.open and (event.step.name != "begin") and (
-            wrote or event.waited or outcome not in _NEEDS_NO_WRITE or written[event.session]
+        written[event.session] = (
+            event.open
+            and (event.step.name != "begin")
+            and (wrote or event.waited or outcome not in _NEEDS_NO_WRITE or written[event.session])
         )
 
 
@@ -119,7 +121,9 @@ def step(row: Row | None, call: Call) -> tuple[bool, Row | None]:
         return False, row
     if outcome != "gone" and asked["verb"] != "delete":
         differs = (asked["value"] != after.value) == ("value" in call.answer["differs"])
-        if not differs or ("rev" in asked and (asked["rev"] != after.rev) != ("rev" in call.answer["differs"])):
+        if not differs or (
+            "rev" in asked and (asked["rev"] != after.rev) != ("rev" in call.answer["differs"])
+        ):
             return False, row
     return True, replace(after, life=told["id"])
 
@@ -220,7 +224,10 @@ def _calls(run: Run) -> tuple[list[Call], list[Call]]:
 
 def _lives(run: Run, outcome: str, allowed: Any) -> Iterator[str]:
     """Count the lives of each row that began, and that ended, in what was committed."""
-    (first, *_), committed = [_stored(event) for event in run.events if event.step.name == "state"], _calls(run)[0]
+    (first, *_), committed = (
+        [_stored(event) for event in run.events if event.step.name == "state"],
+        _calls(run)[0],
+    )
     there = first if run.program.before and len(run.program.before.steps) > 1 else {}
     told: dict[str, Counter[str]] = defaultdict(Counter)
     for call in committed:

@@ -22,7 +22,9 @@ ROW_SETUP = """
         rev bigint not null default 0,
         constraint row_plain_code_key unique (code)
     );
-    create table public.row_tomb (like public.row_plain including defaults including identity, deleted_at timestamptz);
+    create table public.row_tomb (
+        like public.row_plain including defaults including identity, deleted_at timestamptz
+    );
     alter table public.row_tomb add constraint row_tomb_code_key unique (code);
     comment on index public.row_tomb_code_key is 'idemdb natural key: {"tombstone": "deleted_at"}';
     create table public.row_lower (like public.row_plain including defaults including identity);
@@ -210,19 +212,24 @@ def _pairs(verbs: RowVerbs) -> Iterator[Program]:
             yield _program(
                 verbs, f"{one} rolled back, {two}, {where}", *_two(*both, end=ROLLBACK), before=before
             )
-            if one != two and two != "away":
+            if two not in (one, "away"):
                 yield _program(
-                    verbs, f"{two} rolled back, {one}, {where}", *_two(*both[::-1], end=ROLLBACK), before=before
+                    verbs,
+                    f"{two} rolled back, {one}, {where}",
+                    *_two(*both[::-1], end=ROLLBACK),
+                    before=before,
                 )
-    for name, one, two in (
+    for name, first, second in (
         ("versions", verbs.put("six", 6), verbs.put("seven", 7)),
         ("equal versions", verbs.put("one", 6), verbs.put("two", 6)),
         ("expected versions", verbs.put("one", 6, 5), verbs.put("two", 7, 5)),
         ("the same with an expected version", verbs.put("one", 6, 5), verbs.put("one", 6, 5)),
         ("one after the other", verbs.put("six", 6, 5), verbs.put("seven", 7, 6)),
     ):
-        yield _program(verbs, name, *_two(one, two), before=verbs.stored())
-        yield _program(verbs, f"{name}, rolled back", *_two(one, two, end=ROLLBACK), before=verbs.stored())
+        yield _program(verbs, name, *_two(first, second), before=verbs.stored())
+        yield _program(
+            verbs, f"{name}, rolled back", *_two(first, second, end=ROLLBACK), before=verbs.stored()
+        )
     yield _program(verbs, "versions, absent", *_two(verbs.put("six", 6), verbs.put("seven", 7)))
     yield _program(verbs, "equal puts, absent", *_two(verbs.put("one"), verbs.put("one")))
 
@@ -233,7 +240,9 @@ def _two(one: Step, two: Step, end: Step = COMMIT) -> tuple[Session, Session]:
 
 def _gated(verbs: RowVerbs) -> Iterator[Program]:
     """Stop a verb between its first look and its insert, and let another session do its work meanwhile."""
-    shut = owner("P", Step("shut", ("select pg_catalog.pg_advisory_lock(pg_catalog.hashtext(%(key)s || 'a'))",)))
+    shut = owner(
+        "P", Step("shut", ("select pg_catalog.pg_advisory_lock(pg_catalog.hashtext(%(key)s || 'a'))",))
+    )
     unlock = "select pg_catalog.pg_advisory_unlock(pg_catalog.hashtext(%(key)s || 'a'))"
     gate = owner("G", Step("open", (unlock,)))
     for name, stopped in (("create", verbs.create("gated")), ("put", verbs.put("gated"))):
@@ -260,10 +269,10 @@ def _longer(verbs: RowVerbs) -> Iterator[Program]:
         ("delete", verbs.delete()),
     ):
         two = session("B", other, COMMIT)
+        yield _program(verbs, f"delete and create, {name}", session("A", *again), two, before=verbs.stored())
         yield _program(
-            verbs, f"delete and create, {name}", session("A", *again), two, before=verbs.stored()
+            verbs, f"create and put, {name}", session("A", verbs.create("new"), inside, COMMIT), two
         )
-        yield _program(verbs, f"create and put, {name}", session("A", verbs.create("new"), inside, COMMIT), two)
         short_lived = session("A", verbs.create("new"), verbs.delete(opens=False), COMMIT)
         yield _program(verbs, f"create and delete, {name}", short_lived, two)
         savepoint = (
@@ -274,7 +283,9 @@ def _longer(verbs: RowVerbs) -> Iterator[Program]:
             COMMIT,
         )
         yield _program(verbs, f"savepoint, {name}", session("A", *savepoint), two)
-        yield _program(verbs, f"savepoint, {name}, stored", session("A", *savepoint), two, before=verbs.stored())
+        yield _program(
+            verbs, f"savepoint, {name}, stored", session("A", *savepoint), two, before=verbs.stored()
+        )
 
 
 def _tombstones(verbs: RowVerbs) -> Iterator[Program]:
@@ -324,18 +335,20 @@ def _three(verbs: RowVerbs) -> Iterator[Program]:
     one, two = session("A", verbs.create("one"), COMMIT), session("B", verbs.create("two"), COMMIT)
     put, delete = session("A", verbs.put("one"), COMMIT), session("B", verbs.delete(), COMMIT)
     yield _program(verbs, "three create", one, two, session("C", verbs.create("three"), COMMIT))
-    yield _program(verbs, "create, create, rolled back", session("C", verbs.create("three"), ROLLBACK), one, two)
+    yield _program(
+        verbs, "create, create, rolled back", session("C", verbs.create("three"), ROLLBACK), one, two
+    )
     yield _program(verbs, "create, create, deleted", one, two, session("C", verbs.delete(), COMMIT))
     again = session("C", verbs.delete(), verbs.create("again", opens=False), COMMIT)
+    put_too, create_too = (session("C", call, COMMIT) for call in (verbs.put("two"), verbs.create("two")))
     for stored in (None, verbs.stored()):
         where = "stored" if stored else "absent"
-        yield _program(verbs, f"put, delete, put, {where}", put, delete, session("C", verbs.put("two"), COMMIT), before=stored)  # fmt: skip
-        yield _program(verbs, f"put, delete, create, {where}", put, delete, session("C", verbs.create("two"), COMMIT), before=stored)  # fmt: skip
+        yield _program(verbs, f"put, delete, put, {where}", put, delete, put_too, before=stored)
+        yield _program(verbs, f"put, delete, create, {where}", put, delete, create_too, before=stored)
         yield _program(verbs, f"put, delete, delete and create, {where}", put, delete, again, before=stored)
-    yield _program(
-        verbs, "three versions", *(session(name, verbs.put(name, rev), COMMIT) for name, rev in zip("ABC", (6, 8, 7), strict=True)),
-        before=verbs.stored(),
-    )  # fmt: skip
+    versions = zip("ABC", (6, 8, 7), strict=True)
+    puts = (session(name, verbs.put(name, rev), COMMIT) for name, rev in versions)
+    yield _program(verbs, "three versions", *puts, before=verbs.stored())
     # Both batches wait for the third in the middle, and in opposite orders they would meet each other's rows.
     for end in (COMMIT, ROLLBACK):
         yield _program(
