@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from idemdb.helper_body import ATTEMPTS, give_up, outside, refuse_null
+from idemdb.helper_body import ATTEMPTS, check_inside, give_up, outside, refuse_null
 from idemdb.helper_parts import Parts, quoted
 
 _SETTLED = """\
@@ -232,15 +232,7 @@ def _returned(parts: Parts) -> str:
 
 
 def _settle(parts: Parts, outcome: str) -> str:
-    check = (
-        f"""\
-            if v_inside is not true then
-                {outside(parts)}
-            end if;
-"""
-        if parts.key.predicate
-        else ""
-    )
+    check = check_inside(parts, " " * 12)
     return f"""\
         loop
 {check}{_SETTLED}            v_outcomes[v_item] := '{outcome}';

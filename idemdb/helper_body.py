@@ -81,6 +81,13 @@ raise exception using errcode = 'ID004',
             hint = 'The natural key holds only for rows inside; write this row with your own statement.';"""
 
 
+def check_inside(parts: Parts, margin: str) -> str:
+    """Return the check that a written row is in a partial index."""
+    if not parts.key.predicate:
+        return ""
+    return f"{margin}if v_inside is not true then\n{margin}    {outside(parts)}\n{margin}end if;\n"
+
+
 def _refuse_outside(parts: Parts, values: Sequence[str]) -> str:
     if not parts.predicate_given:
         return ""
@@ -117,15 +124,7 @@ def _answer(outcome: str) -> str:
 def _insert(parts: Parts, values: Sequence[str]) -> str:
     inside = f", {parts.key.predicate} " if parts.key.predicate else ""
     into = "record, given.v_inside" if parts.key.predicate else "record"
-    check = (
-        f"""\
-                if v_inside is not true then
-                    {outside(parts)}
-                end if;
-"""
-        if parts.key.predicate
-        else ""
-    )
+    check = check_inside(parts, " " * 16)
     return f"""\
             insert into {parts.table.sql} as t ({parts.names})
             values ({", ".join(values)})
@@ -198,15 +197,7 @@ def _update(parts: Parts, given: Sequence[str], match: str, changes: str) -> str
     )
     inside = f", {parts.key.predicate} " if parts.key.predicate else ""
     into = "record, given.v_inside" if parts.key.predicate else "record"
-    check = (
-        f"""\
-                if v_inside is not true then
-                    {outside(parts)}
-                end if;
-"""
-        if parts.key.predicate
-        else ""
-    )
+    check = check_inside(parts, " " * 16)
     return f"""\
         else
             update {parts.table.sql} as t

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from idemdb.errors import InvalidArgument, NoNaturalKey
 from idemdb.helper_parts import Column, Element, NaturalKey, Shape, Table, quoted
-
-KEY_COMMENT = "idemdb natural key: "
+from idemdb.natural_key import read_tombstone
 
 _TABLE = """\
 select cast(c.oid as pg_catalog.int8) as oid, n.nspname as schema, c.relname as name,
@@ -285,14 +283,8 @@ def _named(tree: str | None) -> list[int]:
 
 
 def _tombstone(comment: str | None, name: str, columns: Sequence[Mapping[str, Any]]) -> str | None:
-    """Read the comment of the index; somebody else's may begin like ours."""
-    if comment is None or not comment.startswith(KEY_COMMENT):
-        return None
-    try:
-        told = json.loads(comment.removeprefix(KEY_COMMENT))
-        column = told.get("tombstone")
-    except (ValueError, AttributeError):
-        return None
+    """Return the tombstone column that the comment of the index names, which there must be."""
+    column = read_tombstone(comment)
     if column is None:
         return None
     times = ("timestamp with time zone", "timestamp without time zone")

@@ -204,13 +204,25 @@ def describe(
 
 def read_comment(comment: str | None) -> dict[str, object] | None:
     """Return the facts that the COMMENT of an index holds, None where it is not a natural key's."""
+    facts = _facts(comment)
+    return facts if facts.get("template") in TEMPLATES else None
+
+
+def read_tombstone(comment: str | None) -> str | None:
+    """Return the tombstone column that the COMMENT of an index names, whichever template it names or not."""
+    name = _facts(comment).get("tombstone")
+    return name if isinstance(name, str) else None
+
+
+def _facts(comment: str | None) -> dict[str, object]:
+    """Read the facts in a COMMENT; somebody else's may begin like ours."""
     if comment is None or not comment.startswith(COMMENT_PREFIX):
-        return None
+        return {}
     try:
         facts = json.loads(comment.removeprefix(COMMENT_PREFIX))
     except ValueError:
-        return None
-    return facts if isinstance(facts, dict) and facts.get("template") in TEMPLATES else None
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _qualified(schema: str | None, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from idemdb.calls.catalogue import Described, describe, secured
@@ -95,9 +96,12 @@ def _batch(
         if progress is not None and (done % _CHUNK == 0 or done == len(order)):
             progress(done, len(order))
     for found, params, item in late:
-        # What a later position has overwritten.
+        # What a later position has overwritten, unless it says the same.
         read = yield Call(found.read, params, list)
-        answers[item] = _result(target, found, "stale", read[0], item + 1)
+        answer = _result(target, found, read[0][0], read[0], item + 1)
+        if answer.outcome != "gone":
+            answer = replace(answer, outcome="stale" if answer.differs else "unchanged")
+        answers[item] = answer
     return [answers[item] for item in range(len(rows))]
 
 

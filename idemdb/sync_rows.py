@@ -124,7 +124,8 @@ class RowMethods:
 
         :param progress: called with how many rows are done, and of how many.
 
-        The rows are taken in the order of their keys. A position that a later one overwrites is 'stale'.
+        The rows are taken in the order of their keys. A position that a later one overwrites is
+        'unchanged' where both say the same, else 'stale'.
         """
         options = Options(index, _names(columns), _names(returning), version, replace=replace)
         flow = row_flows.many_rows("put", target(self._driver, table), rows, options, progress)

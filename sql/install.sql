@@ -114,7 +114,6 @@
 \ir functions/_row_one.sql
 \ir functions/_row_sql.sql
 \ir functions/_row_refuse.sql
-\ir functions/_row_writable.sql
 \ir functions/_row_give_up.sql
 \ir functions/_row_guarded.sql
 \ir functions/_row_apply.sql

@@ -13,10 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from idemdb.errors import InvalidArgument
+from idemdb.natural_key import read_tombstone
 from idemdb.statement import Call, Composed, Rows, Statement, scalar
 from idemdb.wire import text
-
-_PREFIX = "idemdb natural key: "
 
 # Two kinds of types in one: `type` is what a value is cast to. It has the column's modifier (numeric's scale,
 # timestamp's precision), so that values compare as they will be stored; but no length, because a cast cuts a
@@ -325,7 +324,7 @@ def _key(index: dict[str, Any], kind: str, fields: Mapping[int, Field], names: M
         index["indnullsnotdistinct"],
         index["indisprimary"],
         _unfit_index(index, kind),
-        _tombstone(index["comment"]),
+        read_tombstone(index["comment"]),
     )
 
 
@@ -343,15 +342,3 @@ def _unfit_index(index: dict[str, Any], kind: str) -> str | None:
         )
         return f"it is not valid: {why}"
     return None
-
-
-def _tombstone(comment: str | None) -> str | None:
-    """Return the column that the comment of an index names. Somebody else's may begin like ours."""
-    if comment is None or not comment.startswith(_PREFIX):
-        return None
-    try:
-        found = json.loads(comment.removeprefix(_PREFIX))
-    except ValueError:
-        return None
-    name = found.get("tombstone") if isinstance(found, dict) else None
-    return name if isinstance(name, str) else None

@@ -2,11 +2,11 @@ create function idemdb._check_writable(p_what text) returns void
 language plpgsql
 as $$
 begin
-    if current_setting('transaction_read_only')::boolean then
+    if pg_catalog.current_setting('transaction_read_only')::boolean then
         raise exception 'cannot % in a read-only transaction', p_what
             using errcode = 'read_only_sql_transaction',
             hint = case
-                when pg_is_in_recovery() then 'Connect to the primary: this is a standby.'
+                when pg_catalog.pg_is_in_recovery() then 'Connect to the primary: this is a standby.'
                 else 'Begin the transaction READ WRITE.'
             end;
     end if;

@@ -27,7 +27,7 @@ begin
         v_step := v_answer.outcome;
         v_statement := case when v_step operator(pg_catalog.=) 'insert' then p_plan.insert_sql else p_plan.update_sql end;
         if v_try operator(pg_catalog.=) 1 then
-            perform idemdb._row_writable(p_table);
+            perform idemdb._check_writable(pg_catalog.concat('write to ', p_table));
         end if;
         if p_plan.guarded then
             v_answer := idemdb._row_guarded(v_statement, v_row);

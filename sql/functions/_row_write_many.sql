@@ -34,12 +34,6 @@ begin
             v_plans := v_plans operator(pg_catalog.||) idemdb._row_sql(
                 p_verb, p_table, v_row.shape::pg_catalog.text[], p_index, v_options
             );
-            if p_verb operator(pg_catalog.=) 'put' then
-                v_looks := v_looks operator(pg_catalog.||) idemdb._row_sql(
-                    'create', p_table, v_row.shape::pg_catalog.text[], p_index,
-                    v_options operator(pg_catalog.-) '{version,replace}'::pg_catalog.text[]
-                );
-            end if;
             v_shapes := v_shapes operator(pg_catalog.||)
                 pg_catalog.jsonb_build_object(v_row.shape, pg_catalog.cardinality(v_plans));
         end if;
@@ -60,6 +54,12 @@ begin
         order by r.rank::pg_catalog.text[] collate pg_catalog."C", superseded, r.item
     loop
         if v_row.superseded then
+            if v_looks[v_row.plan].read_sql is null then
+                v_looks[v_row.plan] := idemdb._row_sql(
+                    'create', p_table, array(select pg_catalog.jsonb_object_keys(v_row.value)), p_index,
+                    v_options operator(pg_catalog.-) '{version,replace}'::pg_catalog.text[]
+                );
+            end if;
             execute v_looks[v_row.plan].read_sql into v_answer using v_row.value;
             v_answer.outcome := case
                 when v_answer.outcome operator(pg_catalog.=) 'gone' then 'gone'

@@ -41,7 +41,7 @@ async def test_the_verbs(kit: Kit, table: object) -> None:
         assert (put.outcome, put.record["doc"]) == ("updated", None)
     async with kit.transaction(connection) as idem:
         many = await idem.put_many(table, [{"email": f"{n}@x"} for n in (3, 1, 2, 1)])
-        assert [answer.outcome for answer in many] == ["created", "stale", "created", "created"]
+        assert [answer.outcome for answer in many] == ["created", "unchanged", "created", "created"]
         assert [answer.item for answer in many] == [1, 2, 3, 4]
         assert (await idem.delete(table, {"email": "ann@x"})).outcome == "deleted"
         assert (await idem.delete(table, {"email": "ann@x"})).outcome == "absent"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from pytest_postgresql.executors import NoopExecutor
 
 from idemdb import row_helpers
 from idemdb.errors import IdemError
 from idemdb.helper_sql import Helper
-from tests.support.database import database
 from tests.support.row_vectors import (
     Answer,
     RowCase,
@@ -23,20 +20,9 @@ from tests.support.row_vectors import (
     check_error,
     column_types,
     make_state,
-    make_tables,
 )
 
 CASES = cases("helper")
-
-
-@pytest.fixture(scope="module")
-def shop(template: NoopExecutor) -> Iterator[psycopg.Connection[Any]]:
-    """Return a connection to a database with the tables of the cases."""
-    with database(template) as dsn, psycopg.connect(dsn) as connection:
-        make_tables(connection)
-        connection.commit()
-        yield connection
-        connection.rollback()
 
 
 def natural_key(connection: psycopg.Connection[Any], case: RowCase, schema: str, table: str) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from pytest_postgresql.executors import NoopExecutor
 
-from tests.support.database import database
 from tests.support.row_vectors import (
     DOORS,
     Answer,
@@ -21,20 +18,9 @@ from tests.support.row_vectors import (
     check_error,
     every_case,
     make_state,
-    make_tables,
 )
 
 CASES = cases("sql")
-
-
-@pytest.fixture(scope="module")
-def shop(template: NoopExecutor) -> Iterator[psycopg.Connection[Any]]:
-    """Return a connection to a database with idemdb and the tables of the cases."""
-    with database(template) as dsn, psycopg.connect(dsn) as connection:
-        make_tables(connection)
-        connection.commit()
-        yield connection
-        connection.rollback()
 
 
 def call(connection: psycopg.Connection[Any], case: RowCase) -> list[Answer]:

@@ -68,7 +68,7 @@ grant execute on function
     idemdb._row_one(oid, boolean, idemdb._row_pieces),
     idemdb._row_sql(text, regclass, text[], text, jsonb),
     idemdb._row_refuse(text, regclass, oid, jsonb, integer),
-    idemdb._row_writable(regclass),
+    idemdb._check_writable(text),
     idemdb._row_give_up(regclass, text, boolean, boolean),
     idemdb._row_guarded(text, jsonb),
     idemdb._row_apply(regclass, idemdb._row_plan, jsonb, jsonb, integer),

@@ -48,6 +48,27 @@ create type idemdb._row_pieces as (
 comment on type idemdb._row_pieces is
 'Internal. Pieces of SQL from which the statements of a row verb are put together; see _row_sql().';
 
+-- file: functions/_check_writable.sql
+create or replace function idemdb._check_writable(p_what text) returns void
+language plpgsql
+as $$
+begin
+    if pg_catalog.current_setting('transaction_read_only')::boolean then
+        raise exception 'cannot % in a read-only transaction', p_what
+            using errcode = 'read_only_sql_transaction',
+            hint = case
+                when pg_catalog.pg_is_in_recovery() then 'Connect to the primary: this is a standby.'
+                else 'Begin the transaction READ WRITE.'
+            end;
+    end if;
+end;
+$$;
+
+comment on function idemdb._check_writable(text) is
+'Internal. Raises 25006 with a HINT in a read-only transaction and on a standby.';
+
+revoke all on function idemdb._check_writable(text) from public;
+
 -- file: functions/_row_type.sql
 -- A name that means the same under any search_path; only keywords such as "character varying" have none.
 create function idemdb._row_type(p_type oid, p_modifier integer) returns text
@@ -958,27 +979,6 @@ comment on function idemdb._row_refuse(text, regclass, oid, jsonb, integer) is
 
 revoke all on function idemdb._row_refuse(text, regclass, oid, jsonb, integer) from public;
 
--- file: functions/_row_writable.sql
-create function idemdb._row_writable(p_table regclass) returns void
-language plpgsql stable
-as $$
-begin
-    if pg_catalog.current_setting('transaction_read_only')::boolean then
-        raise exception 'cannot write to % in a read-only transaction', p_table
-            using errcode = 'read_only_sql_transaction',
-            hint = case
-                when pg_catalog.pg_is_in_recovery() then 'Connect to the primary: this is a standby.'
-                else 'Begin the transaction READ WRITE.'
-            end;
-    end if;
-end;
-$$;
-
-comment on function idemdb._row_writable(regclass) is
-'Internal. Raises 25006 with a HINT in a read-only transaction and on a standby.';
-
-revoke all on function idemdb._row_writable(regclass) from public;
-
 -- file: functions/_row_give_up.sql
 -- A row that the index knows and nobody sees is hidden by row-level security; repeating the transaction would never end.
 create function idemdb._row_give_up(p_table regclass, p_step text, p_always boolean, p_triggers boolean) returns void
@@ -1062,7 +1062,7 @@ begin
         v_step := v_answer.outcome;
         v_statement := case when v_step operator(pg_catalog.=) 'insert' then p_plan.insert_sql else p_plan.update_sql end;
         if v_try operator(pg_catalog.=) 1 then
-            perform idemdb._row_writable(p_table);
+            perform idemdb._check_writable(pg_catalog.concat('write to ', p_table));
         end if;
         if p_plan.guarded then
             v_answer := idemdb._row_guarded(v_statement, v_row);
@@ -1148,12 +1148,6 @@ begin
             v_plans := v_plans operator(pg_catalog.||) idemdb._row_sql(
                 p_verb, p_table, v_row.shape::pg_catalog.text[], p_index, v_options
             );
-            if p_verb operator(pg_catalog.=) 'put' then
-                v_looks := v_looks operator(pg_catalog.||) idemdb._row_sql(
-                    'create', p_table, v_row.shape::pg_catalog.text[], p_index,
-                    v_options operator(pg_catalog.-) '{version,replace}'::pg_catalog.text[]
-                );
-            end if;
             v_shapes := v_shapes operator(pg_catalog.||)
                 pg_catalog.jsonb_build_object(v_row.shape, pg_catalog.cardinality(v_plans));
         end if;
@@ -1174,6 +1168,12 @@ begin
         order by r.rank::pg_catalog.text[] collate pg_catalog."C", superseded, r.item
     loop
         if v_row.superseded then
+            if v_looks[v_row.plan].read_sql is null then
+                v_looks[v_row.plan] := idemdb._row_sql(
+                    'create', p_table, array(select pg_catalog.jsonb_object_keys(v_row.value)), p_index,
+                    v_options operator(pg_catalog.-) '{version,replace}'::pg_catalog.text[]
+                );
+            end if;
             execute v_looks[v_row.plan].read_sql into v_answer using v_row.value;
             v_answer.outcome := case
                 when v_answer.outcome operator(pg_catalog.=) 'gone' then 'gone'
